@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/text_model.h"
+#include "index/segment.h"
+#include "index/token.h"
+
+namespace spolia {
+
+enum class Fidelity : uint8_t {
+    kExact,  // only exact-prefix KV is reused
+    kFast,   // fixed recompute, no guard
+};
+std::string_view to_string(Fidelity fidelity);
+std::optional<Fidelity> fidelity_from(std::string_view text);
+
+// How much reuse a request accepts. Fields left out take the server's defaults.
+struct ReuseOptions {
+    std::optional<Fidelity> fidelity;
+    std::optional<std::string> policy;        // a selector's name
+    std::optional<double> recompute_ratio;    // (0, 1]
+    std::optional<int32_t> head_rows;         // policy "epic"
+    std::string agent;  // per-agent defaults of the configuration are looked up by this name
+};
+
+// A prompt to continue, ready for the engine: text is already rendered and tokenized.
+struct GenerateRequest {
+    std::string id;      // "chatcmpl-..." or "cmpl-..."
+    std::string tenant;  // salt of every key; empty for the only tenant
+    TokenizedText prompt;
+    std::vector<TextSpan> spans;
+    ReuseOptions reuse;
+    SamplingParams sampling;
+    GrammarSpec grammar;
+    std::vector<std::string> stops;
+    int32_t tokens_max = -1;  // < 0: up to the context's end
+};
+
+// Why reuse fell short. Exported as spolia_misses_total{reason} and in receipts.
+struct Miss {
+    std::string reason;   // first_sight | fidelity_exact | not_profitable | no_offsets | unsupported | ...
+    int32_t n_tokens = 0;
+};
+
+// What happened to each token of a prompt.
+struct Receipt {
+    std::string policy;      // dense | exact | none | epic | cacheblend | full
+    std::string fidelity;
+    int32_t n_prompt = 0;
+    int32_t n_exact = 0;
+    int32_t n_shifted = 0;
+    int32_t n_blended = 0;
+    int32_t n_anchored = 0;
+    int32_t n_donor = 0;
+    int32_t n_computed = 0;
+    int32_t n_chunks = 0;      // chunks in the prompt
+    int32_t n_chunks_hit = 0;
+    std::vector<Miss> misses;
+    double queue_ms = 0, place_ms = 0, check_ms = 0, compute_ms = 0;
+    double prompt_ms = 0;      // prefill as a whole
+    double ttft_ms = 0;        // from submit() to the first token
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kToolCalls, kCancelled };
+std::string_view to_string(FinishReason reason);
+
+struct GenerateOutcome {
+    FinishReason finish = FinishReason::kStop;
+    std::string stop_word;        // the stop string that ended it; empty otherwise
+    int32_t n_generated = 0;
+    double decode_ms = 0;
+    Receipt receipt;
+};
+
+// Takes the events of one generation, all on the engine thread and in this order: on_start, any
+// number of on_text, then exactly one of on_done and on_error (which may also come first). Must
+// return quickly: it hands over to another thread and never waits.
+class GenerateSink {
+public:
+    virtual ~GenerateSink() = default;
+    // The prompt is in place; the first token follows.
+    virtual void on_start(const Receipt& receipt) = 0;
+    // Valid UTF-8, without stop words; `token` is the last one in it.
+    virtual void on_text(std::string text, Token token) = 0;
+    virtual void on_done(const GenerateOutcome& outcome) = 0;
+    virtual void on_error(const Error& error) = 0;
+};
+
+}  // namespace spolia

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "index/result.h"
+#include "index/token.h"
+#include "reuse/block.h"
+#include "reuse/block_store.h"
+#include "reuse/rope.h"
+#include "reuse/selector.h"
+
+namespace spolia {
+
+// What an engine can do with blocks of the loaded model.
+enum class ReuseSupport : uint8_t {
+    kFused,       // selective recompute in one fused pass; every selector
+    kSpans,       // contiguous spans through the backend's own decode; selectors without stages
+    kExactOnly,   // exact prefixes only
+};
+std::string_view to_string(ReuseSupport support);
+
+struct ModelInfo {
+    std::string name;
+    std::string architecture;
+    std::string path;
+    Key128 fingerprint;  // of the weights, and of everything else that shapes K and V
+    bool random_weights = false;
+    uint64_t n_params = 0;
+    uint64_t bytes = 0;
+    int32_t n_vocab = 0;
+    int32_t n_ctx_train = 0;
+    KvLayout kv;
+    RopeSpec rope;
+    ReuseSupport support = ReuseSupport::kExactOnly;
+    std::string support_reason;  // why not kFused; empty when it is
+};
+
+struct EngineLimits {
+    int32_t n_sequences = 0;   // sequence ids are 0 .. n_sequences - 1
+    int32_t n_ctx = 0;         // rows of each sequence
+    int32_t n_batch_rows = 0;  // rows computed at once; prefill reports back between batches
+};
+
+// Rows of a block placed in a prompt.
+struct PlacedBlock {
+    int32_t row = 0;              // position of the first placed row in the prompt
+    int32_t source_row = 0;       // first row used of the block
+    int32_t n_rows = 0;
+    const KvBlock* block = nullptr;  // pinned by the caller for the whole call
+    // The rows are those that dense compute leaves here, bit by bit: pages of a prefix chain behind
+    // exact rows. They are never recomputed.
+    bool exact = false;
+    bool settled = false;  // see PassiveSpan
+};
+
+struct PrefillPlan {
+    int32_t sequence = 0;
+    std::span<const Token> tokens;  // the whole prompt, one row each; not empty
+    // The sequence's first n_keep rows are already those of this prompt, and exact. Fewer than
+    // tokens.size().
+    int32_t n_keep = 0;
+    // Ascending, disjoint, all at or behind n_keep. Exact ones come first and touch n_keep and each
+    // other. The last row of the prompt is computed even where a block covers it.
+    std::span<const PlacedBlock> blocks;
+    // Picks the rows to mend; null when no block needs it.
+    const Selector* selector = nullptr;
+};
+
+struct PrefillReport {
+    int32_t n_exact = 0;     // kept, or from exact pages
+    int32_t n_shifted = 0;   // from blocks, as they were but rotated
+    int32_t n_blended = 0;   // under blocks, recomputed because the selector asked
+    int32_t n_computed = 0;  // in no block
+    int64_t place_us = 0;    // rotation, placement and handover of blocks
+    int64_t check_us = 0;    // dense layers and deviations up to the last check stage
+    int64_t compute_us = 0;  // the rest of the pass
+    std::vector<int32_t> blended_rows;  // ascending
+};
+
+// Called between batches of a prefill, on the engine thread. Other sequences may be decoded in it.
+// Returning false ends the prefill with kCancelled; the sequence is empty then.
+using PrefillTick = std::function<bool()>;
+
+struct DecodeItem {
+    int32_t sequence = 0;
+    Token token = 0;
+};
+
+// A loaded model with a KV cache of several sequences. Everything but info() and limits() is called
+// by one thread, the engine thread, only.
+class Engine {
+public:
+    virtual ~Engine() = default;
+
+    virtual const ModelInfo& info() const = 0;
+    virtual const EngineLimits& limits() const = 0;
+
+    // Makes plan.sequence hold exactly the prompt's rows and leaves the logits of its last row in
+    // logits(). On failure the sequence is empty.
+    virtual Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick) = 0;
+
+    // Appends one row to each sequence named (at most once each); logits() are those behind it.
+    virtual Status decode(std::span<const DecodeItem> items) = 0;
+
+    // Next-token logits of a sequence, n_vocab floats; valid until its next prefill or decode.
+    virtual std::span<const float> logits(int32_t sequence) const = 0;
+
+    // Forgets all rows from `n_rows` on.
+    virtual void truncate(int32_t sequence, int32_t n_rows) = 0;
+
+    // Encodes a chunk alone behind the sink prefix: canonical frame, provenance kIsolated.
+    // Fails with kUnsupported where support is kExactOnly. `key` goes into the block as it is.
+    virtual Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
+                                                             std::span<const Token> tokens) = 0;
+
+    // Copies rows [begin, begin + tokens.size()) of a sequence into a block that keeps their position
+    // (frame_row = begin), for pages of a prefix chain.
+    virtual Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
+                                                          const Key128& key,
+                                                          const Key128& left_context,
+                                                          std::span<const Token> tokens) = 0;
+
+    // Tokens of the sink prefix that isolated blocks are encoded behind.
+    virtual std::span<const Token> sink_prefix() const = 0;
+};
+
+}  // namespace spolia
