@@ -1,0 +1,43 @@
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+option(SPOLIA_BUILD_TESTS "Build the tests and benches" ${PROJECT_IS_TOP_LEVEL})
+option(SPOLIA_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
+option(SPOLIA_WERROR "Treat warnings as errors" OFF)
+set(SPOLIA_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined")
+
+find_program(SPOLIA_CCACHE ccache)
+if(SPOLIA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${SPOLIA_CCACHE}")
+endif()
+
+add_library(spolia_options INTERFACE)
+target_compile_options(spolia_options INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+    $<$<BOOL:${SPOLIA_WERROR}>:-Werror>
+    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+target_include_directories(spolia_options INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+if(SPOLIA_SANITIZE)
+    target_compile_options(spolia_options INTERFACE
+        -fsanitize=${SPOLIA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(spolia_options INTERFACE -fsanitize=${SPOLIA_SANITIZE})
+endif()
+
+# spolia_layer(NAME): a static library of every source file in the calling folder's tree. What it
+# may link is the caller's business.
+function(spolia_layer name)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS
+        "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.h")
+    list(FILTER sources EXCLUDE REGEX "/cli/")
+    add_library(spolia_${name} STATIC ${sources})
+    target_link_libraries(spolia_${name} PUBLIC spolia_options)
+endfunction()
