@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "broker/log.h"
+#include "broker/request.h"
+#include "index/chunker.h"
+#include "index/result.h"
+
+namespace spolia {
+
+// A bearer key and whose cache it opens.
+struct ApiKey {
+    std::string key;
+    std::string tenant;  // empty: the only tenant
+};
+
+struct ModelConfig {
+    std::filesystem::path path;  // a GGUF file
+    std::string alias;           // the name that clients use; empty: the model's own
+    int32_t n_ctx = 4096;        // rows of each sequence; 0: as many as the model was trained for
+    int32_t n_sequences = 4;     // generations at a time
+    int32_t n_threads = 0;       // 0: one a core
+    int32_t n_gpu_layers = 0;
+    int32_t n_ubatch = 512;      // rows computed at once
+};
+
+struct ServerConfig {
+    std::string host = "127.0.0.1";
+    uint16_t port = 8080;        // 0: any free one
+    std::vector<ApiKey> keys;    // empty: everybody may, as the only tenant
+    bool allow_open = false;     // listen beyond this machine without keys
+    std::string cors_origin = "*";  // empty: no CORS headers
+    int32_t n_threads = 4;
+    int32_t connections_max = 256;
+    uint64_t header_bytes_max = uint64_t{16} << 10;
+    uint64_t body_bytes_max = uint64_t{32} << 20;
+    int32_t json_depth_max = 64;
+    int32_t header_timeout_ms = 10'000;  // from a request's first byte to the end of its header
+    int32_t body_timeout_ms = 120'000;   // for the whole body
+    int32_t idle_timeout_ms = 60'000;    // between requests on a kept connection
+    int32_t write_timeout_ms = 30'000;   // for one write that the client does not take
+    // Text that waits for a client to read it; a client further behind loses its request.
+    uint64_t stream_queue_bytes_max = uint64_t{1} << 20;
+    int32_t stop_grace_ms = 10'000;      // for running requests, once told to stop
+};
+
+struct CacheConfig {
+    std::filesystem::path directory;  // empty: no disk tier
+    uint64_t ram_bytes_max = uint64_t{2} << 30;
+    uint64_t disk_bytes_max = uint64_t{16} << 30;
+};
+
+struct ReuseConfig {
+    Fidelity fidelity = Fidelity::kFast;
+    std::string policy = "cacheblend";
+    double recompute_ratio = 0.15;  // (0, 1]
+    int32_t head_rows = 16;         // policy "epic"
+    ChunkerOptions chunker;
+    // What requests of an agent (spolia.agent) take for fields they leave out, by its name.
+    std::map<std::string, ReuseOptions> agents;
+};
+
+struct LimitsConfig {
+    int32_t queue_max = 64;         // requests that wait for a sequence
+    int32_t encode_queue_max = 256;  // chunks that wait to be encoded
+};
+
+struct LogConfig {
+    LogFormat format = LogFormat::kText;
+    LogLevel level = LogLevel::kInfo;
+};
+
+struct Config {
+    ModelConfig model;
+    ServerConfig server;
+    CacheConfig cache;
+    ReuseConfig reuse;
+    LimitsConfig limits;
+    LogConfig log;
+};
+
+// One setting. The same table serves flags, environment and TOML file, so that none can lack one.
+struct ConfigOption {
+    std::string_view key;    // section.name in the TOML file: "server.port"
+    std::string_view flag;   // "--port"
+    std::string_view env;    // "SPOLIA_PORT"
+    std::string_view value;  // how help calls the value: "N"; empty: a switch
+    std::string_view help;
+    // Bytes take suffixes K, M, G, T (powers of 1024). The error says what is expected.
+    Status (*set)(Config& config, std::string_view text);
+};
+std::span<const ConfigOption> config_options();
+
+// Where settings come from: flags > environment > file > defaults.
+struct ConfigSources {
+    std::vector<std::pair<std::string, std::string>> flags;  // option key -> value, in their order
+    std::function<const char*(const char*)> environment;     // like getenv; may be empty
+    std::filesystem::path file;  // TOML; empty: none
+};
+
+// Fails on a value out of range, an unknown key of the file (with its line), and a file that can't be
+// read. Besides the options the file may hold [[server.keys]] {key, tenant} and [reuse.agents.NAME]
+// {fidelity, policy, recompute_ratio, head_rows}.
+Result<Config> load_config(const ConfigSources& sources);
+
+// Whether the server may listen on config.host: beyond this machine only with keys or allow_open.
+Status check_exposure(const ServerConfig& config);
+
+}  // namespace spolia
