@@ -1,0 +1,198 @@
+#include "reuse/selector.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace spolia {
+namespace {
+
+constexpr std::array<std::string_view, 4> kNames = {"none", "full", "epic", "cacheblend"};
+constexpr int32_t kHeadRowsMax = 1024;
+
+// Decides from the spans alone, before anything is computed.
+class UnstagedSelector : public Selector {
+public:
+    std::span<const CheckStage> stages() const final { return {}; }
+    std::vector<int32_t> choose(int32_t, std::span<const int32_t>, std::span<const float>,
+                                int32_t) const final {
+        assert(!"a selector without stages is not asked at a stage");
+        return {};
+    }
+};
+
+void append_rows(TokenSpan span, std::vector<int32_t>& rows) {
+    for (int32_t row = span.begin; row < span.end; ++row) {
+        rows.push_back(row);
+    }
+}
+
+class NoneSelector final : public UnstagedSelector {
+public:
+    std::string_view name() const override { return "none"; }
+    std::vector<int32_t> rows(std::span<const PassiveSpan>) const override { return {}; }
+};
+
+// Everything, settled or not: what is left of reuse is then exactly dense compute.
+class FullSelector final : public UnstagedSelector {
+public:
+    std::string_view name() const override { return "full"; }
+    std::vector<int32_t> rows(std::span<const PassiveSpan> spans) const override {
+        std::vector<int32_t> rows;
+        for (const PassiveSpan& span : spans) {
+            append_rows(span.rows, rows);
+        }
+        return rows;
+    }
+};
+
+// EPIC (arXiv 2410.15332): a chunk's first rows drew the attention of a sequence's start when they
+// were encoded alone, and do so no longer.
+class EpicSelector final : public UnstagedSelector {
+public:
+    explicit EpicSelector(int32_t head_rows) : head_rows_(head_rows) {}
+    std::string_view name() const override { return "epic"; }
+    std::vector<int32_t> rows(std::span<const PassiveSpan> spans) const override {
+        std::vector<int32_t> rows;
+        for (const PassiveSpan& span : spans) {
+            if (!span.settled) {
+                append_rows({span.rows.begin,
+                             span.rows.begin + std::min(head_rows_, span.rows.size())},
+                            rows);
+            }
+        }
+        return rows;
+    }
+
+private:
+    int32_t head_rows_;
+};
+
+// CacheBlend (arXiv 2405.16444) with the paper's gradual filtering: at each stage the rows that
+// deviate most stay active.
+class CacheBlendSelector final : public Selector {
+public:
+    CacheBlendSelector(std::vector<CheckStage> stages, Deviation deviation)
+        : stages_(std::move(stages)), deviation_(deviation) {}
+    std::string_view name() const override { return "cacheblend"; }
+    std::span<const CheckStage> stages() const override { return stages_; }
+    Deviation deviation() const override { return deviation_; }
+    std::vector<int32_t> rows(std::span<const PassiveSpan>) const override { return {}; }
+    std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
+                                std::span<const float> deviation,
+                                int32_t n_passive) const override;
+
+private:
+    std::vector<CheckStage> stages_;
+    Deviation deviation_;
+};
+
+// ceil(ratio * n_passive), blind to the last bits of the product: 0.07 of 100 rows are 7.
+size_t rows_to_keep(double ratio, int32_t n_passive) {
+    return static_cast<size_t>(std::ceil(ratio * n_passive - 1e-6));
+}
+
+std::vector<int32_t> CacheBlendSelector::choose(int32_t stage, std::span<const int32_t> candidates,
+                                                std::span<const float> deviation,
+                                                int32_t n_passive) const {
+    assert(stage >= 0 && static_cast<size_t>(stage) < stages_.size());
+    assert(candidates.size() == deviation.size());
+    const size_t n_keep = rows_to_keep(stages_[static_cast<size_t>(stage)].ratio, n_passive);
+    if (n_keep >= candidates.size()) {
+        return {candidates.begin(), candidates.end()};
+    }
+    // A row whose deviation is not a number is broken: mend it first.
+    const auto rank = [&](size_t i) {
+        return std::isnan(deviation[i]) ? std::numeric_limits<float>::infinity() : deviation[i];
+    };
+    std::vector<size_t> order(candidates.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_keep), order.end(),
+                     [&](size_t a, size_t b) {
+                         return rank(a) != rank(b) ? rank(a) > rank(b) : a < b;
+                     });
+    order.resize(n_keep);
+    std::sort(order.begin(), order.end());
+    std::vector<int32_t> kept;
+    kept.reserve(n_keep);
+    for (const size_t i : order) {
+        kept.push_back(candidates[i]);
+    }
+    return kept;
+}
+
+Error invalid(std::string message) {
+    return {ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
+    if (stages.empty()) {
+        return invalid("selector cacheblend: needs at least one check stage (layer and ratio)");
+    }
+    for (size_t i = 0; i < stages.size(); ++i) {
+        const CheckStage& stage = stages[i];
+        const std::string where = "selector cacheblend, stage " + std::to_string(i) + ": ";
+        if (stage.layer < 1 || stage.layer >= n_layer) {
+            return invalid(where + "layer " + std::to_string(stage.layer) +
+                           " is not a check layer of a model of " + std::to_string(n_layer) +
+                           " layers; give one from 1 to " + std::to_string(n_layer - 1));
+        }
+        if (!(stage.ratio > 0 && stage.ratio <= 1)) {
+            return invalid(where + "ratio " + std::to_string(stage.ratio) +
+                           " is not above 0 and at most 1");
+        }
+        if (i > 0 && stage.layer <= stages[i - 1].layer) {
+            return invalid(where + "layer " + std::to_string(stage.layer) +
+                           " does not come after the stage before; give stages in layer order");
+        }
+        if (i > 0 && stage.ratio > stages[i - 1].ratio) {
+            return invalid(where + "ratio " + std::to_string(stage.ratio) +
+                           " is above that of the stage before; rows that were dropped stay dropped");
+        }
+    }
+    return {};
+}
+
+std::string known_names() {
+    std::string names;
+    for (const std::string_view name : kNames) {
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    return names;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, int32_t n_layer) {
+    if (params.policy == "none") {
+        return std::unique_ptr<Selector>(std::make_unique<NoneSelector>());
+    }
+    if (params.policy == "full") {
+        return std::unique_ptr<Selector>(std::make_unique<FullSelector>());
+    }
+    if (params.policy == "epic") {
+        if (params.head_rows < 1 || params.head_rows > kHeadRowsMax) {
+            return invalid("selector epic: head_rows " + std::to_string(params.head_rows) +
+                           " is not from 1 to " + std::to_string(kHeadRowsMax));
+        }
+        return std::unique_ptr<Selector>(std::make_unique<EpicSelector>(params.head_rows));
+    }
+    if (params.policy == "cacheblend") {
+        if (Status status = check_stages(params.stages, n_layer); !status.ok()) {
+            return std::move(status).error();
+        }
+        return std::unique_ptr<Selector>(
+            std::make_unique<CacheBlendSelector>(params.stages, params.deviation));
+    }
+    return invalid("unknown selector \"" + params.policy + "\"; known: " + known_names());
+}
+
+std::span<const std::string_view> selector_names() {
+    return kNames;
+}
+
+}  // namespace spolia
