@@ -1,0 +1,123 @@
+#include "broker/core/chunk_registry.h"
+
+#include <system_error>
+#include <utility>
+
+namespace spolia {
+
+ChunkRegistry::ChunkRegistry(const ChunkRegistryOptions& options, const Key128& model)
+    : options_(options), model_(model) {
+    if (options_.file.empty()) return;
+    Result<std::vector<RegisteredChunk>> chunks = read_registry_file(options_.file, model);
+    if (chunks) {
+        MutexLock lock(mutex_);
+        for (RegisteredChunk& chunk : *chunks) add(std::move(chunk));
+    } else if (chunks.error().code == ErrorCode::kCorrupt) {
+        std::filesystem::path aside = options_.file;
+        aside += ".set-aside";
+        std::error_code ignored;
+        std::filesystem::rename(options_.file, aside, ignored);
+        open_warning_ = chunks.error().message + "; set aside as " + aside.string() +
+                        ", register them again";
+    }
+}
+
+Status ChunkRegistry::put(const std::string& tenant, const std::string& name,
+                          std::span<const Token> tokens) {
+    RegisteredChunk chunk{tenant, name, chunk_key({model_, tenant}, tokens),
+                          {tokens.begin(), tokens.end()}};
+    MutexLock lock(mutex_);
+    const auto found = tenants_.find(tenant);
+    const bool known = found != tenants_.end() && found->second.chunks.contains(chunk.key);
+    if (!known && (n_chunks_ >= options_.chunks_max ||
+                   tokens.size() > options_.tokens_max - n_tokens_)) {
+        return Error{ErrorCode::kOverloaded,
+                     "the registry is full (" + std::to_string(n_chunks_) + " chunks, " +
+                         std::to_string(n_tokens_) + " tokens); delete chunks first"};
+    }
+    add(std::move(chunk));
+    ++version_;
+    return {};
+}
+
+void ChunkRegistry::add(RegisteredChunk chunk) {
+    Tenant& tenant = tenants_[chunk.tenant];
+    const auto [at, is_new] = tenant.chunks.try_emplace(chunk.key, chunk);
+    if (!is_new) {
+        at->second.name = std::move(chunk.name);
+        return;
+    }
+    tenant.set_current = false;
+    ++n_chunks_;
+    n_tokens_ += chunk.tokens.size();
+}
+
+std::optional<RegisteredChunk> ChunkRegistry::get(const std::string& tenant,
+                                                  const Key128& key) const {
+    MutexLock lock(mutex_);
+    const auto found = tenants_.find(tenant);
+    if (found == tenants_.end()) return std::nullopt;
+    const auto chunk = found->second.chunks.find(key);
+    if (chunk == found->second.chunks.end()) return std::nullopt;
+    return chunk->second;
+}
+
+std::vector<RegisteredChunk> ChunkRegistry::list(const std::string& tenant) const {
+    MutexLock lock(mutex_);
+    std::vector<RegisteredChunk> chunks;
+    const auto found = tenants_.find(tenant);
+    if (found == tenants_.end()) return chunks;
+    for (const auto& [key, chunk] : found->second.chunks) chunks.push_back(chunk);
+    return chunks;
+}
+
+bool ChunkRegistry::erase(const std::string& tenant, const Key128& key) {
+    MutexLock lock(mutex_);
+    const auto found = tenants_.find(tenant);
+    if (found == tenants_.end()) return false;
+    const auto chunk = found->second.chunks.find(key);
+    if (chunk == found->second.chunks.end()) return false;
+    n_tokens_ -= chunk->second.tokens.size();
+    --n_chunks_;
+    found->second.chunks.erase(chunk);
+    found->second.set_current = false;
+    if (found->second.chunks.empty()) tenants_.erase(found);
+    ++version_;
+    return true;
+}
+
+Status ChunkRegistry::save() {
+    if (options_.file.empty()) return {};
+    MutexLock saving(save_mutex_);
+    MutexLock lock(mutex_);
+    if (version_ == version_saved_) return {};
+    std::vector<const RegisteredChunk*> chunks;
+    for (const auto& [name, tenant] : tenants_) {
+        for (const auto& [key, chunk] : tenant.chunks) chunks.push_back(&chunk);
+    }
+    Status written = write_registry_file(options_.file, model_, chunks);
+    if (written) version_saved_ = version_;
+    return written;
+}
+
+std::vector<Segment> ChunkRegistry::segment(const TokenizedText& prompt,
+                                            std::span<const TextSpan> spans, const KeyScope& scope,
+                                            const ChunkerOptions& options) {
+    MutexLock lock(mutex_);
+    const auto found = tenants_.find(scope.tenant_salt);
+    if (found == tenants_.end()) return segment_prompt(prompt, spans, scope, options, nullptr);
+    if (!found->second.set_current) rebuild_set(found->second);
+    return segment_prompt(prompt, spans, scope, options, &found->second.set);
+}
+
+void ChunkRegistry::rebuild_set(Tenant& tenant) {
+    RegisteredChunkSet::Builder builder;
+    for (const auto& [key, chunk] : tenant.chunks) {
+        // The registry's bound is below the builder's, so nothing is refused.
+        if (!builder.add(chunk.tokens)) break;
+    }
+    tenant.set = std::move(builder).build();
+    tenant.set_current = true;
+}
+
+}  // namespace spolia

@@ -1,0 +1,278 @@
+#include "broker/core/planner.h"
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+
+#include "index/prefix_chain.h"
+
+namespace spolia {
+namespace {
+
+constexpr std::string_view kFirstSight = "first_sight";
+constexpr std::string_view kQueued = "queued";
+constexpr std::string_view kUnavailable = "unavailable";
+constexpr std::string_view kFidelityExact = "fidelity_exact";
+constexpr std::string_view kUnsupported = "unsupported";
+constexpr std::string_view kNotProfitable = "not_profitable";
+constexpr std::string_view kEdgeRow = "edge_row";
+constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
+
+bool present(Residence residence) {
+    return residence == Residence::kDisk || residence == Residence::kRam;
+}
+
+std::string_view miss_of(Residence residence) {
+    switch (residence) {
+        case Residence::kAbsent: return kFirstSight;
+        case Residence::kQueued: return kQueued;
+        case Residence::kUnavailable: return kUnavailable;
+        case Residence::kDisk:
+        case Residence::kRam: break;
+    }
+    return {};
+}
+
+class Planner {
+public:
+    Planner(const PlanInput& input, const FindResidence& find, const CostModel& costs)
+        : input_(input), find_(find), costs_(costs),
+          n_prompt_(static_cast<int32_t>(input.tokens.size())), last_row_(n_prompt_ - 1) {}
+
+    PromptPlan make() {
+        plan_.n_prompt = n_prompt_;
+        plan_.n_keep = std::min(input_.n_held, last_row_);
+        plan_.n_exact = plan_.n_keep;
+        plan_.dense_ms = costs_.predict_ms({.work = dense_work({0, n_prompt_})});
+        add_pages();
+        list_chunks();
+        add_chunks();
+        plan_.cost = cost_of(plan_.blocks);
+        plan_.chosen_ms = costs_.predict_ms(plan_.cost);
+        return std::move(plan_);
+    }
+
+private:
+    bool by_cost() const { return input_.by_cost && costs_.measured(); }
+
+    std::span<const Token> tokens_of(TokenSpan span) const {
+        return input_.tokens.subspan(span.begin, span.size());
+    }
+
+    void add_pages() {
+        std::vector<PlannedBlock> pages;
+        int32_t row = plan_.n_keep;
+        for (size_t i = row / kPrefixPageRows; i < input_.page_keys.size() && row < last_row_; ++i) {
+            const int32_t begin = static_cast<int32_t>(i) * kPrefixPageRows;
+            const TokenSpan covers{begin, begin + kPrefixPageRows};
+            const Residence residence = find_(input_.page_keys[i], tokens_of(covers));
+            if (!present(residence)) break;
+            const int32_t end = std::min(covers.end, last_row_);
+            pages.push_back({.key = input_.page_keys[i],
+                             .covers = covers,
+                             .row = row,
+                             .n_rows = end - row,
+                             .exact = true,
+                             .on_disk = residence == Residence::kDisk});
+            row = end;
+        }
+        if (by_cost() && costs_.predict_ms(cost_of(pages)) >= costs_.predict_ms(cost_of({}))) return;
+        plan_.blocks = std::move(pages);
+        plan_.n_exact = row;
+    }
+
+    void list_chunks() {
+        for (const Segment& segment : input_.segments) {
+            if (segment.role == SegmentRole::kChunk) plan_.chunks.push_back({segment, {}, {}});
+        }
+    }
+
+    void add_chunks() {
+        std::vector<PlannedBlock> blocks;
+        for (ChunkOutcome& chunk : plan_.chunks) {
+            if (chunk.segment.span.end <= plan_.n_exact) continue;
+            if (input_.policy->fidelity == Fidelity::kExact) {
+                chunk.miss = kFidelityExact;
+            } else if (input_.model->support == ReuseSupport::kExactOnly) {
+                chunk.miss = kUnsupported;
+            } else {
+                add_chunk(chunk, blocks);
+            }
+        }
+        if (blocks.empty()) return;
+        if (by_cost() && !force_composing()) keep_profitable(blocks);
+        plan_.composed = !blocks.empty();
+        plan_.mend = input_.policy->params.policy != "none" &&
+                     std::any_of(blocks.begin(), blocks.end(),
+                                 [](const PlannedBlock& block) { return !block.settled; });
+        plan_.blocks.insert(plan_.blocks.end(), blocks.begin(), blocks.end());
+    }
+
+    // "full" computes everything: nobody asks for it to save time.
+    bool force_composing() const { return input_.policy->params.policy == "full"; }
+
+    void add_chunk(ChunkOutcome& chunk, std::vector<PlannedBlock>& blocks) const {
+        const TokenSpan covers = chunk.segment.span;
+        const bool settled = behind_sink(covers.begin);
+        const TokenSpan rows{std::max({covers.begin, plan_.n_exact, settled ? 0 : 1}),
+                             std::min(covers.end, last_row_)};
+        if (rows.empty()) {
+            // Of a chunk that reaches out of the exact prefix only the last row is left.
+            if (covers.begin >= plan_.n_exact) chunk.miss = kEdgeRow;
+            return;
+        }
+        const Residence residence = find_(chunk.segment.key, tokens_of(covers));
+        if (!present(residence)) {
+            chunk.miss = miss_of(residence);
+            return;
+        }
+        chunk.reused = rows;
+        blocks.push_back({.key = chunk.segment.key,
+                          .covers = covers,
+                          .row = rows.begin,
+                          .n_rows = rows.size(),
+                          .settled = settled,
+                          .on_disk = residence == Residence::kDisk});
+    }
+
+    // Whether a chunk that begins at `row` stands directly behind the very prefix that isolated blocks
+    // are made behind.
+    bool behind_sink(int32_t row) const {
+        return static_cast<size_t>(row) == input_.sink_prefix.size() &&
+               std::equal(input_.sink_prefix.begin(), input_.sink_prefix.end(),
+                          input_.tokens.begin());
+    }
+
+    // Drops the blocks that cost more than they save, and all of them where the whole would not
+    // be faster than computing.
+    void keep_profitable(std::vector<PlannedBlock>& blocks) {
+        const double computed_ms = costs_.predict_ms(cost_of(plan_.blocks));
+        PrefillCost cost = cost_with(blocks);
+        std::erase_if(blocks, [&](const PlannedBlock& block) {
+            PrefillCost without = cost;
+            take_out(block, without);
+            if (costs_.predict_ms(without) > costs_.predict_ms(cost)) return false;
+            cost = without;
+            turn_down(block);
+            return true;
+        });
+        if (costs_.predict_ms(cost) < computed_ms) return;
+        for (const PlannedBlock& block : blocks) turn_down(block);
+        blocks.clear();
+    }
+
+    void turn_down(const PlannedBlock& block) {
+        plan_.turned_down = true;
+        for (ChunkOutcome& chunk : plan_.chunks) {
+            if (chunk.segment.span != block.covers) continue;
+            chunk.reused = {};
+            chunk.miss = kNotProfitable;
+        }
+    }
+
+    PrefillCost cost_with(std::span<const PlannedBlock> composed) const {
+        std::vector<PlannedBlock> all = plan_.blocks;
+        all.insert(all.end(), composed.begin(), composed.end());
+        return cost_of(all);
+    }
+
+    PrefillCost cost_of(std::span<const PlannedBlock> blocks) const {
+        PrefillCost cost{.work = dense_work({plan_.n_keep, n_prompt_})};
+        for (const PlannedBlock& block : blocks) add(block, 1, cost);
+        return cost;
+    }
+
+    void take_out(const PlannedBlock& block, PrefillCost& cost) const { add(block, -1, cost); }
+
+    // Adds (sign 1) a block to a way of serving the prompt, or removes it (sign -1).
+    void add(const PlannedBlock& block, int sign, PrefillCost& cost) const {
+        const Work dense = dense_work({block.row, block.row + block.n_rows});
+        cost.work += scaled(dense, sign * (mended_share(block) - 1));
+        cost.rows_placed += sign * block.n_rows;
+        if (block.on_disk) cost.rows_loaded += sign * block.covers.size();
+        if (!block.exact) cost.composed = true;
+    }
+
+    double mended_share(const PlannedBlock& block) const {
+        if (block.exact || block.settled) return 0;
+        return mend_share(input_.policy->params, input_.model->kv.n_layer, block.n_rows);
+    }
+
+    const PlanInput& input_;
+    const FindResidence& find_;
+    const CostModel& costs_;
+    const int32_t n_prompt_;
+    const int32_t last_row_;
+    PromptPlan plan_;
+};
+
+void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_tokens) {
+    const auto same = std::find_if(misses.begin(), misses.end(),
+                                   [&](const Miss& miss) { return miss.reason == reason; });
+    if (same == misses.end()) {
+        misses.push_back({std::string(reason), n_tokens});
+    } else {
+        same->n_tokens += n_tokens;
+    }
+}
+
+}  // namespace
+
+PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs) {
+    assert(!input.tokens.empty());
+    return Planner(input, find, costs).make();
+}
+
+Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
+    Receipt receipt;
+    receipt.fidelity = to_string(policy.fidelity);
+    receipt.n_prompt = plan.n_prompt;
+    receipt.n_chunks = static_cast<int32_t>(plan.chunks.size());
+    receipt.policy = plan.composed ? policy.params.policy : plan.n_exact > 0 ? "exact" : "dense";
+    int32_t n_reused = 0;
+    for (const ChunkOutcome& chunk : plan.chunks) {
+        n_reused += chunk.reused.size();
+        if (chunk.miss.empty()) {
+            ++receipt.n_chunks_hit;
+        } else {
+            const TokenSpan span = chunk.segment.span;
+            add_miss(receipt.misses, chunk.miss, span.end - std::max(span.begin, plan.n_exact));
+        }
+    }
+    if (policy.fell_back && plan.mend) add_miss(receipt.misses, kNeedsFusedPass, n_reused);
+    return receipt;
+}
+
+std::vector<PlanPreview::Part> preview_parts(const PromptPlan& plan,
+                                             std::span<const Segment> segments) {
+    std::vector<PlanPreview::Part> parts;
+    const auto add = [&](const Segment& segment, TokenSpan span, const char* action,
+                         std::string_view reason) {
+        if (!span.empty()) {
+            parts.push_back({segment.role, span, action, std::string(reason), segment.key});
+        }
+    };
+    size_t next_chunk = 0;
+    for (const Segment& segment : segments) {
+        const TokenSpan span = segment.span;
+        TokenSpan reused;
+        std::string_view reason;
+        if (segment.role == SegmentRole::kChunk) {
+            const ChunkOutcome& chunk = plan.chunks[next_chunk++];
+            reused = chunk.reused;
+            reason = chunk.miss;
+        }
+        const int32_t exact_end = std::clamp(plan.n_exact, span.begin, span.end);
+        add(segment, {span.begin, exact_end}, "exact", {});
+        if (reused.empty()) {
+            add(segment, {exact_end, span.end}, "compute", reason);
+            continue;
+        }
+        add(segment, {exact_end, reused.begin}, "compute", kEdgeRow);
+        add(segment, reused, "reuse", {});
+        add(segment, {reused.end, span.end}, "compute", kEdgeRow);
+    }
+    return parts;
+}
+
+}  // namespace spolia

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "broker/core/cost_model.h"
+#include "broker/core/reuse_policy.h"
+#include "broker/request.h"
+#include "broker/service.h"
+#include "index/fingerprint.h"
+#include "index/segment.h"
+#include "index/token.h"
+#include "reuse/engine.h"
+
+namespace spolia {
+
+// Where a block is, seen from the planner.
+enum class Residence : uint8_t {
+    kAbsent,
+    kQueued,       // not there, but it waits to be encoded
+    kUnavailable,  // it was there, and could not be brought into memory
+    kDisk,
+    kRam,
+};
+using FindResidence = std::function<Residence(const Key128& key, std::span<const Token> tokens)>;
+
+// A prompt and everything that decides how it is served.
+struct PlanInput {
+    std::span<const Token> tokens;      // not empty
+    std::span<const Segment> segments;  // tile the tokens
+    std::span<const Key128> page_keys;  // prefix_chain() of the tokens
+    int32_t n_held = 0;  // leading rows that the sequence holds, exact; may be all of them
+    const ReusePolicy* policy = nullptr;
+    const ModelInfo* model = nullptr;
+    std::span<const Token> sink_prefix;
+    // Reuse must be predicted to be faster. Where it need not, what can be reused is.
+    bool by_cost = true;
+};
+
+// Rows [row, row + n_rows) of the prompt, taken from the block under `key`, which holds the
+// prompt's tokens `covers`.
+struct PlannedBlock {
+    Key128 key;
+    TokenSpan covers;
+    int32_t row = 0;
+    int32_t n_rows = 0;
+    bool exact = false;    // a page of the prefix chain
+    bool settled = false;  // see PassiveSpan
+    bool on_disk = false;
+};
+
+// What becomes of one chunk of the prompt.
+struct ChunkOutcome {
+    Segment segment;
+    TokenSpan reused;       // rows placed outside the exact prefix; empty: none
+    std::string_view miss;  // why rows of it are computed; empty: none, but for edge rows
+};
+
+struct PromptPlan {
+    int32_t n_prompt = 0;
+    int32_t n_keep = 0;   // rows that stay in the sequence
+    int32_t n_exact = 0;  // n_keep, and the rows of exact pages behind them
+    std::vector<PlannedBlock> blocks;  // in the order that PrefillPlan wants
+    std::vector<ChunkOutcome> chunks;
+    bool composed = false;  // some blocks are not exact
+    bool mend = false;      // the selector is needed
+    bool turned_down = false;  // composing was possible and looked slower
+    PrefillCost cost;
+    double dense_ms = 0;   // predicted with nothing reused; 0 before anything was measured
+    double chosen_ms = 0;  // predicted for this plan
+};
+
+// Chooses the cheapest way that the request's fidelity allows: rows the sequence holds, then exact
+// pages of the prefix from the store, then blocks at new positions, by measured cost. Pure.
+// The prompt's last row is always computed, and so is its first unless it is exact: it is the sink
+// that all others attend to.
+PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs);
+
+// The part of the receipt that is known before the prefill.
+Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy);
+
+// The plan in a form to show.
+std::vector<PlanPreview::Part> preview_parts(const PromptPlan& plan,
+                                             std::span<const Segment> segments);
+
+}  // namespace spolia

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/request.h"
+#include "index/result.h"
+#include "reuse/engine.h"
+#include "reuse/selector.h"
+
+namespace spolia {
+
+// What requests take for the fields of ReuseOptions that they leave out.
+struct ReuseDefaults {
+    Fidelity fidelity = Fidelity::kFast;
+    std::string policy = "cacheblend";
+    double recompute_ratio = 0.15;  // (0, 1]
+    int32_t head_rows = 16;         // policy "epic"
+    // Before these come the defaults of the agent that a request names, by its name.
+    std::map<std::string, ReuseOptions> agents;
+};
+
+// How one request may be served, with everything decided.
+struct ReusePolicy {
+    Fidelity fidelity = Fidelity::kExact;
+    SelectorParams params;
+    std::unique_ptr<Selector> selector;
+    // The policy asked for needs a fused pass, which this model does not have: epic stands in.
+    bool fell_back = false;
+};
+
+// Request before agent before defaults. kInvalidArgument on an unknown policy or a number out of
+// range.
+Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,
+                                  const ModelInfo& model);
+
+}  // namespace spolia
