@@ -4,6 +4,8 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+# An installed program finds libllama where it was linked from.
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
     set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
@@ -11,6 +13,8 @@ endif()
 
 option(SPOLIA_BUILD_TESTS "Build the tests and benches" ${PROJECT_IS_TOP_LEVEL})
 option(SPOLIA_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
+option(SPOLIA_INSTALL "Install Spolia and export its targets" ${PROJECT_IS_TOP_LEVEL})
+option(SPOLIA_UNIT_TESTS_ONLY "Build no other tests than unit tests" OFF)
 option(SPOLIA_WERROR "Treat warnings as errors" OFF)
 set(SPOLIA_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined")
 
@@ -27,9 +31,9 @@ target_compile_options(spolia_options INTERFACE
 target_include_directories(spolia_options INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 if(SPOLIA_SANITIZE)
-    target_compile_options(spolia_options INTERFACE
-        -fsanitize=${SPOLIA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-    target_link_options(spolia_options INTERFACE -fsanitize=${SPOLIA_SANITIZE})
+    add_compile_options(-fsanitize=${SPOLIA_SANITIZE} -fno-omit-frame-pointer
+        -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${SPOLIA_SANITIZE})
 endif()
 
 # spolia_layer(NAME): a static library of every source file in the calling folder's tree. What it
@@ -39,5 +43,10 @@ function(spolia_layer name)
         "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.h")
     list(FILTER sources EXCLUDE REGEX "/cli/")
     add_library(spolia_${name} STATIC ${sources})
-    target_link_libraries(spolia_${name} PUBLIC spolia_options)
+    add_library(spolia::${name} ALIAS spolia_${name})
+    set_target_properties(spolia_${name} PROPERTIES EXPORT_NAME ${name})
+    target_compile_features(spolia_${name} PUBLIC cxx_std_20)
+    target_link_libraries(spolia_${name} PUBLIC $<BUILD_INTERFACE:spolia_options>)
+    target_include_directories(spolia_${name} PUBLIC
+        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/spolia/layers>)
 endfunction()
