@@ -1,0 +1,353 @@
+#include "broker/config.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <fstream>
+#include <limits>
+
+#include "broker/config_file.h"
+#include "reuse/selector.h"
+
+namespace spolia {
+namespace {
+
+Error invalid(std::string message) {
+    return Error{ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+template <class T>
+Status set_integer(T& field, std::string_view text, T min, T max) {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
+        return invalid("expected a whole number from " + std::to_string(min) + " to " +
+                       std::to_string(max) + ", got '" + std::string(text) + "'");
+    }
+    field = value;
+    return {};
+}
+
+Status set_positive(int32_t& field, std::string_view text) {
+    return set_integer<int32_t>(field, text, 1, std::numeric_limits<int32_t>::max());
+}
+
+Status set_natural(int32_t& field, std::string_view text) {
+    return set_integer<int32_t>(field, text, 0, std::numeric_limits<int32_t>::max());
+}
+
+Status set_bytes(uint64_t& field, std::string_view text) {
+    const auto expected = [&] {
+        return invalid("expected bytes such as 512M or 2G, got '" + std::string(text) + "'");
+    };
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{}) return expected();
+    const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+    int shift = 0;
+    if (!suffix.empty()) {
+        const size_t rank = std::string_view("KMGT").find(suffix.front());
+        if (suffix.size() != 1 || rank == std::string_view::npos) return expected();
+        shift = 10 * (static_cast<int>(rank) + 1);
+    }
+    if (value > (std::numeric_limits<uint64_t>::max() >> shift)) return expected();
+    field = value << shift;
+    return {};
+}
+
+Status set_switch(bool& field, std::string_view text) {
+    const bool yes = text == "true" || text == "1" || text == "yes" || text == "on";
+    const bool no = text == "false" || text == "0" || text == "no" || text == "off";
+    if (!yes && !no) return invalid("expected true or false, got '" + std::string(text) + "'");
+    field = yes;
+    return {};
+}
+
+Status set_ratio(double& field, std::string_view text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || !(value > 0 && value <= 1)) {
+        return invalid("expected a number above 0 and up to 1, got '" + std::string(text) + "'");
+    }
+    field = value;
+    return {};
+}
+
+Status set_fidelity(Fidelity& field, std::string_view text) {
+    const std::optional<Fidelity> value = fidelity_from(text);
+    if (!value) return invalid("expected exact or fast, got '" + std::string(text) + "'");
+    field = *value;
+    return {};
+}
+
+Status set_policy(std::string& field, std::string_view text) {
+    std::string names;
+    for (const std::string_view name : selector_names()) {
+        if (name == text) {
+            field = text;
+            return {};
+        }
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    return invalid("expected one of " + names + ", got '" + std::string(text) + "'");
+}
+
+bool is_tenant_name(std::string_view name) {
+    return name.size() <= 64 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+               return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+           });
+}
+
+// KEY or TENANT:KEY. Messages never repeat the key.
+Status add_key(ServerConfig& server, std::string_view text) {
+    const size_t colon = text.find(':');
+    const bool named = colon != std::string_view::npos;
+    return add_api_key(server, named ? text.substr(colon + 1) : text,
+                       named ? text.substr(0, colon) : std::string_view());
+}
+
+Status add_keys(ServerConfig& server, std::string_view text) {
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find(',', begin), text.size());
+        if (Status status = add_key(server, text.substr(begin, end - begin)); !status.ok()) {
+            return status;
+        }
+        begin = end + 1;
+    }
+    return {};
+}
+
+Status add_key_file(ServerConfig& server, std::string_view path) {
+    std::ifstream file{std::string(path)};
+    if (!file) return Error{ErrorCode::kIo, "can't read the key file " + std::string(path)};
+    for (std::string line; std::getline(file, line);) {
+        if (!line.empty() && line.back() == '\r') line.pop_back();
+        if (line.empty() || line.front() == '#') continue;
+        if (Status status = add_key(server, line); !status.ok()) return status;
+    }
+    return {};
+}
+
+constexpr int32_t kDayMs = 86'400'000;
+
+Status set_milliseconds(int32_t& field, std::string_view text) {
+    return set_integer<int32_t>(field, text, 1, kDayMs);
+}
+
+using C = Config&;
+using V = std::string_view;
+
+constexpr ConfigOption kOptions[] = {
+    {"model.path", "--model", "SPOLIA_MODEL", "FILE", "the model, a GGUF file",
+     [](C c, V v) { c.model.path = v; return Status(); }},
+    {"model.alias", "--alias", "SPOLIA_ALIAS", "NAME", "the model's name for clients",
+     [](C c, V v) { c.model.alias = v; return Status(); }},
+    {"model.ctx_size", "--ctx-size", "SPOLIA_CTX_SIZE", "N",
+     "tokens of each sequence; 0: as trained",
+     [](C c, V v) { return set_natural(c.model.n_ctx, v); }},
+    {"model.parallel", "--parallel", "SPOLIA_PARALLEL", "N", "generations at a time",
+     [](C c, V v) { return set_integer<int32_t>(c.model.n_sequences, v, 1, 256); }},
+    {"model.threads", "--threads", "SPOLIA_THREADS", "N", "engine threads; 0: one a core",
+     [](C c, V v) { return set_integer<int32_t>(c.model.n_threads, v, 0, 1024); }},
+    {"model.gpu_layers", "--gpu-layers", "SPOLIA_GPU_LAYERS", "N", "layers to put on the GPU",
+     [](C c, V v) { return set_natural(c.model.n_gpu_layers, v); }},
+    {"model.ubatch", "--ubatch", "SPOLIA_UBATCH", "N", "tokens computed at once",
+     [](C c, V v) { return set_integer<int32_t>(c.model.n_ubatch, v, 1, 1 << 16); }},
+
+    {"server.host", "--host", "SPOLIA_HOST", "ADDRESS", "address to listen on",
+     [](C c, V v) { c.server.host = v; return Status(); }},
+    {"server.port", "--port", "SPOLIA_PORT", "N", "port to listen on; 0: any free one",
+     [](C c, V v) { return set_integer<uint16_t>(c.server.port, v, 0, 65535); }},
+    {"server.api_key", "--api-key", "SPOLIA_API_KEY", "[TENANT:]KEY[,...]",
+     "bearer keys that clients must show, each with its tenant",
+     [](C c, V v) { return add_keys(c.server, v); }},
+    {"server.api_key_file", "--api-key-file", "SPOLIA_API_KEY_FILE", "FILE",
+     "the same, one a line; lines with # are skipped",
+     [](C c, V v) { return add_key_file(c.server, v); }},
+    {"server.allow_open", "--allow-open", "SPOLIA_ALLOW_OPEN", "",
+     "listen beyond this machine without keys",
+     [](C c, V v) { return set_switch(c.server.allow_open, v); }},
+    {"server.cors_origin", "--cors-origin", "SPOLIA_CORS_ORIGIN", "ORIGIN",
+     "web pages that may call; * is any, empty is none",
+     [](C c, V v) { c.server.cors_origin = v; return Status(); }},
+    {"server.threads", "--http-threads", "SPOLIA_HTTP_THREADS", "N", "threads that serve HTTP",
+     [](C c, V v) { return set_integer<int32_t>(c.server.n_threads, v, 1, 256); }},
+    {"server.connections_max", "--connections-max", "SPOLIA_CONNECTIONS_MAX", "N",
+     "connections at a time",
+     [](C c, V v) { return set_positive(c.server.connections_max, v); }},
+    {"server.header_bytes_max", "--header-max", "SPOLIA_HEADER_MAX", "BYTES",
+     "longest request header",
+     [](C c, V v) { return set_bytes(c.server.header_bytes_max, v); }},
+    {"server.body_bytes_max", "--body-max", "SPOLIA_BODY_MAX", "BYTES", "longest request body",
+     [](C c, V v) { return set_bytes(c.server.body_bytes_max, v); }},
+    {"server.json_depth_max", "--json-depth-max", "SPOLIA_JSON_DEPTH_MAX", "N",
+     "deepest nesting of a request's JSON",
+     [](C c, V v) { return set_integer<int32_t>(c.server.json_depth_max, v, 8, 512); }},
+    {"server.header_timeout_ms", "--header-timeout", "SPOLIA_HEADER_TIMEOUT", "MS",
+     "time for a request's header",
+     [](C c, V v) { return set_milliseconds(c.server.header_timeout_ms, v); }},
+    {"server.body_timeout_ms", "--body-timeout", "SPOLIA_BODY_TIMEOUT", "MS",
+     "time for a request's body",
+     [](C c, V v) { return set_milliseconds(c.server.body_timeout_ms, v); }},
+    {"server.idle_timeout_ms", "--idle-timeout", "SPOLIA_IDLE_TIMEOUT", "MS",
+     "time between requests of a connection",
+     [](C c, V v) { return set_milliseconds(c.server.idle_timeout_ms, v); }},
+    {"server.write_timeout_ms", "--write-timeout", "SPOLIA_WRITE_TIMEOUT", "MS",
+     "time for a client to take what is written",
+     [](C c, V v) { return set_milliseconds(c.server.write_timeout_ms, v); }},
+    {"server.stream_queue_bytes_max", "--stream-queue-max", "SPOLIA_STREAM_QUEUE_MAX", "BYTES",
+     "text that may wait for a client to read it",
+     [](C c, V v) { return set_bytes(c.server.stream_queue_bytes_max, v); }},
+    {"server.stop_grace_ms", "--stop-grace", "SPOLIA_STOP_GRACE", "MS",
+     "time that running requests get at the end",
+     [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
+
+    {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR", "where KV blocks are kept on disk",
+     [](C c, V v) { c.cache.directory = v; return Status(); }},
+    {"cache.ram", "--cache-ram", "SPOLIA_CACHE_RAM", "BYTES", "KV blocks in memory",
+     [](C c, V v) { return set_bytes(c.cache.ram_bytes_max, v); }},
+    {"cache.disk", "--cache-disk", "SPOLIA_CACHE_DISK", "BYTES", "KV blocks on disk",
+     [](C c, V v) { return set_bytes(c.cache.disk_bytes_max, v); }},
+
+    {"reuse.fidelity", "--fidelity", "SPOLIA_FIDELITY", "LEVEL", "exact | fast",
+     [](C c, V v) { return set_fidelity(c.reuse.fidelity, v); }},
+    {"reuse.policy", "--policy", "SPOLIA_POLICY", "NAME", "which reused tokens are recomputed",
+     [](C c, V v) { return set_policy(c.reuse.policy, v); }},
+    {"reuse.recompute_ratio", "--recompute-ratio", "SPOLIA_RECOMPUTE_RATIO", "R",
+     "share of reused tokens that is recomputed",
+     [](C c, V v) { return set_ratio(c.reuse.recompute_ratio, v); }},
+    {"reuse.head_rows", "--head-rows", "SPOLIA_HEAD_ROWS", "N",
+     "policy epic: tokens recomputed at each chunk's head",
+     [](C c, V v) { return set_natural(c.reuse.head_rows, v); }},
+    {"reuse.chunk_tokens_min", "--chunk-min", "SPOLIA_CHUNK_MIN", "N", "shortest chunk, in tokens",
+     [](C c, V v) { return set_positive(c.reuse.chunker.tokens_min, v); }},
+    {"reuse.chunk_tokens_max", "--chunk-max", "SPOLIA_CHUNK_MAX", "N", "longest chunk, in tokens",
+     [](C c, V v) { return set_positive(c.reuse.chunker.tokens_max, v); }},
+
+    {"limits.queue_max", "--queue-max", "SPOLIA_QUEUE_MAX", "N", "requests that may wait",
+     [](C c, V v) { return set_positive(c.limits.queue_max, v); }},
+    {"limits.encode_queue_max", "--encode-queue-max", "SPOLIA_ENCODE_QUEUE_MAX", "N",
+     "registered chunks that may wait",
+     [](C c, V v) { return set_positive(c.limits.encode_queue_max, v); }},
+
+    {"log.format", "--log-format", "SPOLIA_LOG_FORMAT", "FORMAT", "text | json",
+     [](C c, V v) -> Status {
+         const std::optional<LogFormat> value = log_format_from(v);
+         if (!value) return invalid("expected text or json, got '" + std::string(v) + "'");
+         c.log.format = *value;
+         return {};
+     }},
+    {"log.level", "--log-level", "SPOLIA_LOG_LEVEL", "LEVEL", "debug | info | warning | error | off",
+     [](C c, V v) -> Status {
+         const std::optional<LogLevel> value = log_level_from(v);
+         if (!value) {
+             return invalid("expected debug, info, warning, error or off, got '" +
+                            std::string(v) + "'");
+         }
+         c.log.level = *value;
+         return {};
+     }},
+};
+
+bool gives_keys(const ConfigOption& option) {
+    return option.key == "server.api_key" || option.key == "server.api_key_file";
+}
+
+// Applies the options of one source. Its keys replace those of the sources below.
+class Layer {
+public:
+    explicit Layer(Config& config) : config_(config) {}
+
+    Status set(const ConfigOption& option, std::string_view value, std::string_view origin) {
+        if (gives_keys(option) && !keys_replaced_) {
+            config_.server.keys.clear();
+            keys_replaced_ = true;
+        }
+        Status status = option.set(config_, value);
+        if (status.ok()) return status;
+        return Error{status.error().code, std::string(origin) + ": " + status.error().message};
+    }
+
+private:
+    Config& config_;
+    bool keys_replaced_ = false;
+};
+
+Status apply_environment(Config& config, const std::function<const char*(const char*)>& get) {
+    if (!get) return {};
+    Layer layer(config);
+    for (const ConfigOption& option : kOptions) {
+        const char* value = get(std::string(option.env).c_str());
+        if (value == nullptr || *value == '\0') continue;
+        if (Status status = layer.set(option, value, option.env); !status.ok()) return status;
+    }
+    return {};
+}
+
+Status apply_flags(Config& config, const ConfigSources& sources) {
+    Layer layer(config);
+    for (const auto& [key, value] : sources.flags) {
+        const ConfigOption* option = find_config_option(key);
+        if (option == nullptr) return invalid("there is no setting " + key);
+        if (Status status = layer.set(*option, value, option->flag); !status.ok()) return status;
+    }
+    return {};
+}
+
+Status check_together(const Config& config) {
+    const ChunkerOptions& chunker = config.reuse.chunker;
+    if (chunker.tokens_min > chunker.tokens_max) {
+        return invalid("the shortest chunk (" + std::to_string(chunker.tokens_min) +
+                       " tokens) is longer than the longest (" +
+                       std::to_string(chunker.tokens_max) +
+                       "): lower reuse.chunk_tokens_min or raise reuse.chunk_tokens_max");
+    }
+    return {};
+}
+
+}  // namespace
+
+std::span<const ConfigOption> config_options() {
+    return kOptions;
+}
+
+const ConfigOption* find_config_option(std::string_view key) {
+    const auto found = std::find_if(std::begin(kOptions), std::end(kOptions),
+                                    [&](const ConfigOption& option) { return option.key == key; });
+    return found == std::end(kOptions) ? nullptr : &*found;
+}
+
+Status add_api_key(ServerConfig& server, std::string_view key, std::string_view tenant) {
+    if (key.empty()) return invalid("an API key is empty");
+    if (!is_tenant_name(tenant)) {
+        return invalid("a tenant's name has up to 64 letters, digits and -_. only");
+    }
+    server.keys.push_back(ApiKey{std::string(key), std::string(tenant)});
+    return {};
+}
+
+Result<Config> load_config(const ConfigSources& sources) {
+    Config config;
+    if (!sources.file.empty()) {
+        if (Status status = apply_config_file(config, sources.file); !status.ok()) {
+            return status.error();
+        }
+    }
+    if (Status status = apply_environment(config, sources.environment); !status.ok()) {
+        return status.error();
+    }
+    if (Status status = apply_flags(config, sources); !status.ok()) return status.error();
+    if (Status status = check_together(config); !status.ok()) return status.error();
+    return config;
+}
+
+Status check_exposure(const ServerConfig& config) {
+    const std::string_view host = config.host;
+    const bool local = host == "localhost" || host == "::1" || host.starts_with("127.");
+    if (local || config.allow_open || !config.keys.empty()) return {};
+    return invalid("listening on " + config.host +
+                   " lets other machines in: give API keys (--api-key-file), or --allow-open to "
+                   "let everybody in");
+}
+
+}  // namespace spolia

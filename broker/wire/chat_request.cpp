@@ -1,0 +1,207 @@
+#include <algorithm>
+
+#include "broker/wire/request_options.h"
+
+namespace spolia {
+namespace {
+
+constexpr size_t kMessageMembersMax = 64;
+
+// Content is text, or an array of parts that are.
+void check_content(Fields& message, const Json& content) {
+    if (content.is_string()) return;
+    if (!content.is_array()) {
+        return message.fail("content", "must be a string or an array of text parts");
+    }
+    for (size_t i = 0; i < content.size(); ++i) {
+        const std::string name = "content[" + std::to_string(i) + "]";
+        if (!content[i].is_object()) return message.fail(name, "must be an object");
+        Fields part(content[i], message.path_of(name));
+        const std::string* type = part.string("type");
+        if (type == nullptr) {
+            part.fail("type", "must be a string");
+        } else if (*type != "text") {
+            part.fail("type", "must be text: this model takes no other parts");
+        } else if (part.string("text") == nullptr) {
+            part.fail("text", "must be a string");
+        }
+        message.adopt(part);
+    }
+}
+
+void check_message(Fields& message, const Json& json) {
+    const std::string* role = message.string("role");
+    if (role == nullptr || role->empty()) return message.fail("role", "must be a role's name");
+    if (json.size() > kMessageMembersMax) return message.fail("", "has too many members");
+    const Json* content = message.any("content");
+    const Json* tool_calls = message.array("tool_calls");
+    if (content != nullptr) {
+        check_content(message, *content);
+    } else if (*role != "assistant" || tool_calls == nullptr) {
+        message.fail("content", *role == "assistant" ? "is required without tool_calls"
+                                                     : "is required");
+    }
+}
+
+void read_messages(Fields& body, ChatRequest& chat) {
+    const Json* messages = body.array("messages");
+    if (messages == nullptr || messages->empty()) {
+        return body.fail("messages", "must be an array of at least one message");
+    }
+    for (size_t i = 0; i < messages->size() && body.ok(); ++i) {
+        const std::string name = "messages[" + std::to_string(i) + "]";
+        if (!(*messages)[i].is_object()) return body.fail(name, "must be an object");
+        Fields message((*messages)[i], name);
+        check_message(message, (*messages)[i]);
+        body.adopt(message);
+    }
+    if (body.ok()) chat.messages_json = dump(*messages);
+}
+
+std::string tool_name(const Json& tool) {
+    const auto function = tool.find("function");
+    if (function == tool.end() || !function->is_object()) return {};
+    const auto name = function->find("name");
+    return name == function->end() || !name->is_string() ? std::string()
+                                                         : name->get<std::string>();
+}
+
+void check_tools(Fields& body, const Json& tools) {
+    for (size_t i = 0; i < tools.size(); ++i) {
+        const std::string name = "tools[" + std::to_string(i) + "]";
+        if (!tools[i].is_object()) return body.fail(name, "must be an object");
+        Fields tool(tools[i], name);
+        const std::string* type = tool.string("type");
+        if (type == nullptr || *type != "function") tool.fail("type", "must be function");
+        if (tool_name(tools[i]).empty()) tool.fail("function.name", "must be a function's name");
+        body.adopt(tool);
+    }
+}
+
+// The choice of one function is a request that requires a tool and has no other.
+void choose_function(Fields& body, const Json& choice, Json& tools, ChatRequest& chat) {
+    const std::string wanted = tool_name(choice);
+    if (wanted.empty()) {
+        return body.fail("tool_choice", "must be auto, required, none or {type, function: {name}}");
+    }
+    const auto found = std::find_if(tools.begin(), tools.end(),
+                                    [&](const Json& tool) { return tool_name(tool) == wanted; });
+    if (found == tools.end()) return body.fail("tool_choice", "names a function not in 'tools'");
+    tools = Json::array({Json(*found)});
+    chat.tool_choice = "required";
+}
+
+void read_tools(Fields& body, ChatRequest& chat) {
+    Json tools = Json::array();
+    if (const Json* given = body.array("tools")) {
+        check_tools(body, *given);
+        tools = *given;
+    }
+    chat.tool_choice = "auto";
+    if (const Json* choice = body.any("tool_choice"); choice != nullptr && body.ok()) {
+        if (choice->is_object()) {
+            choose_function(body, *choice, tools, chat);
+        } else if (*choice == "auto" || *choice == "required" || *choice == "none") {
+            chat.tool_choice = choice->get<std::string>();
+        } else {
+            body.fail("tool_choice", "must be auto, required, none or {type, function: {name}}");
+        }
+    }
+    if (tools.empty() && chat.tool_choice == "required") {
+        body.fail("tool_choice", "asks for a tool, but 'tools' has none");
+    }
+    if (!tools.empty()) chat.tools_json = dump(tools);
+    chat.parallel_tool_calls = body.boolean("parallel_tool_calls").value_or(false);
+}
+
+// The schema that the answer must meet; "{}" for any JSON object.
+void read_response_format(Fields& body, ChatRequest& chat) {
+    const Json* object = body.object("response_format");
+    if (object == nullptr) return;
+    Fields format(*object, "response_format");
+    const std::string* type = format.string("type");
+    if (type == nullptr) {
+        format.fail("type", "must be text, json_object or json_schema");
+    } else if (*type == "json_object") {
+        const Json* schema = format.object("schema");
+        chat.json_schema = schema == nullptr ? "{}" : dump(*schema);
+    } else if (*type == "json_schema") {
+        const Json* wrapper = format.object("json_schema");
+        if (wrapper == nullptr) {
+            format.fail("json_schema", "is required with this type");
+        } else {
+            Fields inner(*wrapper, "response_format.json_schema");
+            const Json* schema = inner.object("schema");
+            if (schema == nullptr) inner.fail("schema", "is required");
+            else chat.json_schema = dump(*schema);
+            format.adopt(inner);
+        }
+    } else if (*type != "text") {
+        format.fail("type", "must be text, json_object or json_schema");
+    }
+    body.adopt(format);
+}
+
+void read_template_options(Fields& body, ChatRequest& chat) {
+    if (const std::string* grammar = body.string("grammar")) chat.grammar = *grammar;
+    if (!chat.grammar.empty() && !chat.json_schema.empty()) {
+        body.fail("grammar", "can't be used together with a response_format");
+    }
+    chat.add_generation_prompt = body.boolean("add_generation_prompt").value_or(true);
+    if (const Json* options = body.object("chat_template_kwargs")) {
+        for (const auto& [key, value] : options->items()) chat.template_kwargs[key] = dump(value);
+    }
+}
+
+ChatRequest read_chat(Fields& body) {
+    ChatRequest chat;
+    read_messages(body, chat);
+    read_tools(body, chat);
+    read_response_format(body, chat);
+    read_template_options(body, chat);
+    return chat;
+}
+
+}  // namespace
+
+Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& context) {
+    ParsedRequest request;
+    request.surface = Surface::kChat;
+    Fields body(json);
+    read_options(body, context, request);
+    const ChatRequest chat = read_chat(body);
+    if (!body.ok()) return body.fault();
+
+    Result<RenderedChat> rendered = context.text.render(chat);
+    if (!rendered.ok()) return prompt_error(rendered.error(), "messages");
+    Result<TokenizedText> tokens = context.text.tokenize(rendered->text, true, true);
+    if (!tokens.ok()) return prompt_error(tokens.error(), "messages");
+    if (tokens->tokens.empty()) return bad_request("'messages' render to an empty prompt", "messages");
+
+    GenerateRequest& generate = request.generate;
+    generate.prompt = *std::move(tokens);
+    generate.spans = std::move(rendered->spans);
+    generate.grammar = std::move(rendered->grammar);
+    generate.stops.insert(generate.stops.end(), rendered->stops.begin(), rendered->stops.end());
+    request.parser = std::move(rendered->parser);
+    return request;
+}
+
+Parsed<ParsedRequest> parse_chat_request(std::string_view body, const RequestContext& context) {
+    const Parsed<Json> json = parse_object(body, context.limits);
+    if (!json.ok()) return json.error();
+    return parse_chat_object(*json, context);
+}
+
+Parsed<std::string> render_prompt(std::string_view text, const RequestContext& context) {
+    const Parsed<Json> json = parse_object(text, context.limits);
+    if (!json.ok()) return json.error();
+    Fields body(*json);
+    const ChatRequest chat = read_chat(body);
+    if (!body.ok()) return body.fault();
+    Result<RenderedChat> rendered = context.text.render(chat);
+    if (!rendered.ok()) return prompt_error(rendered.error(), "messages");
+    return dump({{"prompt", rendered->text}});
+}
+
+}  // namespace spolia

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "adapters/text_model.h"
+#include "broker/request.h"
+#include "broker/wire/api_error.h"
+#include "broker/wire/json_limits.h"
+
+namespace spolia {
+
+// Which of OpenAI's two ways to generate text a request came by.
+enum class Surface : uint8_t { kChat, kCompletion };
+
+// What parsing needs to know of the server. Borrows; lives as long as the call.
+struct RequestContext {
+    const TextModel& text;
+    std::span<const std::string> model_names;  // that clients may use; the first is shown to them
+    std::string_view tenant;
+    JsonLimits limits;
+};
+
+// A request to generate, checked, rendered and tokenized.
+struct ParsedRequest {
+    Surface surface = Surface::kChat;
+    GenerateRequest generate;
+    std::unique_ptr<OutputParser> parser;  // chat only
+    bool stream = false;
+    bool include_usage = false;  // streams: send a last chunk with the usage
+};
+
+Parsed<ParsedRequest> parse_chat_request(std::string_view body, const RequestContext& context);
+Parsed<ParsedRequest> parse_completion_request(std::string_view body,
+                                               const RequestContext& context);
+// A body of either kind: chat when it has messages.
+Parsed<ParsedRequest> parse_plan_request(std::string_view body, const RequestContext& context);
+
+// The text of a chat request's prompt, for /apply-template.
+Parsed<std::string> render_prompt(std::string_view body, const RequestContext& context);
+
+// Salt of a tenant's keys. Different pairs never give the same salt: tenants have no line breaks.
+std::string tenant_salt(std::string_view tenant, std::string_view cache_salt);
+
+}  // namespace spolia
