@@ -38,6 +38,9 @@ struct GrammarSpec {
     bool lazy = false;  // applies only behind one of the triggers
     std::vector<std::string> trigger_patterns;
     std::vector<Token> trigger_tokens;
+    // What the prompt already ends with and the grammar starts with. Grammars of the client's own
+    // start with the output.
+    std::string prefix;
 };
 
 class Sampler {
@@ -104,7 +107,8 @@ public:
     virtual Result<TokenizedText> tokenize(std::string_view text, bool add_special,
                                            bool parse_special) const = 0;
     virtual std::string detokenize(std::span<const Token> tokens) const = 0;
-    // Raw bytes of one token's text; may be part of a UTF-8 sequence. Control tokens give nothing.
+    // Raw bytes of one token's text; may be part of a UTF-8 sequence. Control tokens give nothing,
+    // except those that an OutputParser looks for.
     virtual std::string piece(Token token) const = 0;
     virtual int32_t n_vocab() const = 0;
     virtual bool is_end(Token token) const = 0;
