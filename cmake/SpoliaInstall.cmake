@@ -13,7 +13,7 @@ foreach(layer IN LISTS spolia_layers)
 endforeach()
 install(TARGETS spolia_sdk EXPORT spolia)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/broker/include/spolia"
-    DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL)
 if(TARGET spolia)
     install(TARGETS spolia RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endif()

@@ -27,7 +27,7 @@ add_library(spolia_options INTERFACE)
 target_compile_options(spolia_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
     $<$<BOOL:${SPOLIA_WERROR}>:-Werror>
-    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety;-Wno-string-conversion>)
 target_include_directories(spolia_options INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 if(SPOLIA_SANITIZE)
