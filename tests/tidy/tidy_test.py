@@ -75,7 +75,7 @@ class Layers(TidyTest):
 
     def test_include_from_the_folder(self):
         self.assert_found("layers", self.FILES | {"index/a.cpp": '#include "a.h"\n'},
-                          "index/a.cpp:1", "from its root")
+                          "index/a.cpp:1", 'root, "index/a.h"')
 
 
 class Includers(TidyTest):

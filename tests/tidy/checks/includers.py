@@ -13,7 +13,7 @@ CONFINED = [(library, re.compile(names), re.compile(places)) for library, names,
     ("xxHash", r"xxhash\.h$", r"index/fingerprint\.cpp$"),
     ("FAISS", r"faiss/", r"index/vector_index\.cpp$"),
     ("llama.cpp", rf"(llama(-cpp)?|ggml(-[a-z]+)?|gguf|mtmd(-helper)?)\.h$|llama-common/|jinja/|"
-                  rf"({LLAMA_COMMON})\.h$", r"(adapters/llama|tests/unit/adapters)/"),
+                  rf"({LLAMA_COMMON})\.h$", r"(adapters/llama|tests/unit/adapters|tests/support)/"),
     ("Boost", r"boost/", r"broker/http/|.*client[^/]*$|tests/(unit/broker|e2e)/"),
     ("nlohmann/json", r"nlohmann/",
      r"broker/(wire|cli)/|broker/config[^/]*$|adapters/.*(client|wire)[^/]*$|tests/"),

@@ -1,5 +1,7 @@
 """A layer includes itself and what stands to its left; adapters never include each other."""
 
+import pathlib
+
 from checks.tree import Finding
 
 LAYERS = ["index", "reuse", "anchors", "adapters", "broker"]
@@ -40,9 +42,9 @@ def check(tree):
             problem = check_include(path, include)
             if problem:
                 yield Finding(path, include.line, problem)
-            elif (include.quoted and not (tree.root / include.name).is_file()
-                  and not (tree.root / "broker/include" / include.name).is_file()
-                  and not path.startswith("tests/package/")):
-                yield Finding(path, include.line,
-                              f'no file "{include.name}" in the repository: include ours from its '
-                              "root, as in \"index/token.h\", and others' with <>")
+            elif include.quoted and not (tree.root / include.name).is_file():
+                beside = pathlib.PurePath(path).parent / include.name
+                if (tree.root / beside).is_file():
+                    yield Finding(path, include.line,
+                                  f'"{include.name}" does not show its layer: include it from the '
+                                  f'repository\'s root, "{beside}"')
