@@ -24,7 +24,9 @@ std::string_view to_string(Provenance provenance) {
 KvBlock::KvBlock(BlockMeta meta)
     : meta_(std::move(meta)),
       bytes_(meta_.layout.row_bytes() * meta_.tokens.size()),
-      data_(static_cast<std::byte*>(::operator new(bytes_, kRowAlignment))) {}
+      data_(static_cast<std::byte*>(::operator new(bytes_, kRowAlignment))) {
+    meta_.tokens.shrink_to_fit();
+}
 
 void KvBlock::AlignedFree::operator()(std::byte* pointer) const {
     ::operator delete(pointer, kRowAlignment);
@@ -58,8 +60,8 @@ std::span<uint16_t> KvBlock::v(int32_t layer) {
     return {const_cast<uint16_t*>(rows.data()), rows.size()};
 }
 
-size_t KvBlock::bytes_total() const {
-    return bytes_ + sizeof(KvBlock) + meta_.tokens.capacity() * sizeof(Token);
+size_t KvBlock::bytes_total(const BlockMeta& meta) {
+    return sizeof(KvBlock) + meta.tokens.size() * (meta.layout.row_bytes() + sizeof(Token));
 }
 
 }  // namespace spolia

@@ -56,7 +56,8 @@ public:
     std::span<std::byte> data() { return {data_.get(), bytes_}; }
     std::span<const std::byte> data() const { return {data_.get(), bytes_}; }
     // Bytes of rows and metadata: what the block counts for against a tier's budget.
-    size_t bytes_total() const;
+    size_t bytes_total() const { return bytes_total(meta_); }
+    static size_t bytes_total(const BlockMeta& meta);
 
 private:
     struct AlignedFree {
