@@ -18,8 +18,13 @@
 namespace spolia {
 namespace {
 
-// Jinja's errors quote the template over several lines.
+// Jinja's errors quote the template over several lines. What a template itself raises comes last
+// and is meant for the user.
 std::string one_line(std::string_view text) {
+    constexpr std::string_view kRaised = "Jinja Exception: ";
+    if (const size_t at = text.rfind(kRaised); at != text.npos) {
+        text.remove_prefix(at + kRaised.size());
+    }
     std::string line;
     for (const char c : text) {
         const bool space = c == ' ' || c == '\n' || c == '\t' || c == '\r';
