@@ -17,23 +17,23 @@ ChunkRegistry::ChunkRegistry(const ChunkRegistryOptions& options, const Key128& 
         aside += ".set-aside";
         std::error_code ignored;
         std::filesystem::rename(options_.file, aside, ignored);
-        open_warning_ = chunks.error().message + "; set aside as " + aside.string() +
-                        ", register them again";
+        open_warning_ =
+            chunks.error().message + "; set aside as " + aside.string() + ", register them again";
     }
 }
 
 Status ChunkRegistry::put(const std::string& tenant, const std::string& name,
                           std::span<const Token> tokens) {
-    RegisteredChunk chunk{tenant, name, chunk_key({model_, tenant}, tokens),
-                          {tokens.begin(), tokens.end()}};
+    RegisteredChunk chunk{
+        tenant, name, chunk_key({model_, tenant}, tokens), {tokens.begin(), tokens.end()}};
     MutexLock lock(mutex_);
     const auto found = tenants_.find(tenant);
     const bool known = found != tenants_.end() && found->second.chunks.contains(chunk.key);
-    if (!known && (n_chunks_ >= options_.chunks_max ||
-                   tokens.size() > options_.tokens_max - n_tokens_)) {
-        return Error{ErrorCode::kOverloaded,
-                     "the registry is full (" + std::to_string(n_chunks_) + " chunks, " +
-                         std::to_string(n_tokens_) + " tokens); delete chunks first"};
+    if (!known &&
+        (n_chunks_ >= options_.chunks_max || tokens.size() > options_.tokens_max - n_tokens_)) {
+        return Error{ErrorCode::kOverloaded, "the registry is full (" + std::to_string(n_chunks_) +
+                                                 " chunks, " + std::to_string(n_tokens_) +
+                                                 " tokens); delete chunks first"};
     }
     add(std::move(chunk));
     ++version_;
@@ -89,14 +89,20 @@ bool ChunkRegistry::erase(const std::string& tenant, const Key128& key) {
 Status ChunkRegistry::save() {
     if (options_.file.empty()) return {};
     MutexLock saving(save_mutex_);
-    MutexLock lock(mutex_);
-    if (version_ == version_saved_) return {};
-    std::vector<const RegisteredChunk*> chunks;
-    for (const auto& [name, tenant] : tenants_) {
-        for (const auto& [key, chunk] : tenant.chunks) chunks.push_back(&chunk);
+    std::string bytes;
+    uint64_t version = 0;
+    {
+        MutexLock lock(mutex_);
+        version = version_;
+        if (version == version_saved_) return {};
+        std::vector<const RegisteredChunk*> chunks;
+        for (const auto& [name, tenant] : tenants_) {
+            for (const auto& [key, chunk] : tenant.chunks) chunks.push_back(&chunk);
+        }
+        bytes = format_registry(model_, chunks);
     }
-    Status written = write_registry_file(options_.file, model_, chunks);
-    if (written) version_saved_ = version_;
+    Status written = write_registry_file(options_.file, bytes);
+    if (written) version_saved_ = version;
     return written;
 }
 

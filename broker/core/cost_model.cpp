@@ -114,18 +114,14 @@ void CostModel::observe_load(int32_t rows, double ms) {
     if (rows > 0) move_mean(load_ms_per_row_, load_measured_, ms / rows);
 }
 
-void CostModel::forgive() {
-    composed_factor_ = 1 + (composed_factor_ - 1) * kForgive;
-}
+void CostModel::forgive() { composed_factor_ = 1 + (composed_factor_ - 1) * kForgive; }
 
 double CostModel::predict_ms(const PrefillCost& cost) const {
     const double compute = compute_ms(cost.work) * (cost.composed ? composed_factor_ : 1);
     return compute + cost.rows_placed * place_ms_per_row_ + cost.rows_loaded * load_ms_per_row_;
 }
 
-CostModel::Terms CostModel::terms_of(const Work& work) {
-    return {1, work.rows, work.row_context};
-}
+CostModel::Terms CostModel::terms_of(const Work& work) { return {1, work.rows, work.row_context}; }
 
 double CostModel::compute_ms(const Work& work) const {
     const Terms terms = terms_of(work);

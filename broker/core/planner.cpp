@@ -16,6 +16,7 @@ constexpr std::string_view kFidelityExact = "fidelity_exact";
 constexpr std::string_view kUnsupported = "unsupported";
 constexpr std::string_view kNotProfitable = "not_profitable";
 constexpr std::string_view kEdgeRow = "edge_row";
+constexpr std::string_view kNoOffsets = "no_offsets";
 constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
 
 bool present(Residence residence) {
@@ -36,11 +37,15 @@ std::string_view miss_of(Residence residence) {
 class Planner {
 public:
     Planner(const PlanInput& input, const FindResidence& find, const CostModel& costs)
-        : input_(input), find_(find), costs_(costs),
-          n_prompt_(static_cast<int32_t>(input.tokens.size())), last_row_(n_prompt_ - 1) {}
+        : input_(input),
+          find_(find),
+          costs_(costs),
+          n_prompt_(static_cast<int32_t>(input.tokens.size())),
+          last_row_(n_prompt_ - 1) {}
 
     PromptPlan make() {
         plan_.n_prompt = n_prompt_;
+        plan_.unmapped = input_.unmapped;
         plan_.n_keep = std::min(input_.n_held, last_row_);
         plan_.n_exact = plan_.n_keep;
         plan_.dense_ms = costs_.predict_ms({.work = dense_work({0, n_prompt_})});
@@ -62,7 +67,8 @@ private:
     void add_pages() {
         std::vector<PlannedBlock> pages;
         int32_t row = plan_.n_keep;
-        for (size_t i = row / kPrefixPageRows; i < input_.page_keys.size() && row < last_row_; ++i) {
+        for (size_t i = row / kPrefixPageRows; i < input_.page_keys.size() && row < last_row_;
+             ++i) {
             const int32_t begin = static_cast<int32_t>(i) * kPrefixPageRows;
             const TokenSpan covers{begin, begin + kPrefixPageRows};
             const Residence residence = find_(input_.page_keys[i], tokens_of(covers));
@@ -76,14 +82,16 @@ private:
                              .on_disk = residence == Residence::kDisk});
             row = end;
         }
-        if (by_cost() && costs_.predict_ms(cost_of(pages)) >= costs_.predict_ms(cost_of({}))) return;
+        if (by_cost() && costs_.predict_ms(cost_of(pages)) >= costs_.predict_ms(cost_of({})))
+            return;
         plan_.blocks = std::move(pages);
         plan_.n_exact = row;
     }
 
     void list_chunks() {
         for (const Segment& segment : input_.segments) {
-            if (segment.role == SegmentRole::kChunk) plan_.chunks.push_back({segment, {}, {}});
+            if (segment.role == SegmentRole::kChunk)
+                plan_.chunks.push_back({segment, {}, {}, false});
         }
     }
 
@@ -102,9 +110,8 @@ private:
         if (blocks.empty()) return;
         if (by_cost() && !force_composing()) keep_profitable(blocks);
         plan_.composed = !blocks.empty();
-        plan_.mend = input_.policy->params.policy != "none" &&
-                     std::any_of(blocks.begin(), blocks.end(),
-                                 [](const PlannedBlock& block) { return !block.settled; });
+        plan_.mend = std::any_of(blocks.begin(), blocks.end(),
+                                 [this](const PlannedBlock& block) { return mended(block); });
         plan_.blocks.insert(plan_.blocks.end(), blocks.begin(), blocks.end());
     }
 
@@ -124,6 +131,7 @@ private:
         const Residence residence = find_(chunk.segment.key, tokens_of(covers));
         if (!present(residence)) {
             chunk.miss = miss_of(residence);
+            chunk.wanted = residence == Residence::kAbsent || residence == Residence::kQueued;
             return;
         }
         chunk.reused = rows;
@@ -135,8 +143,8 @@ private:
                           .on_disk = residence == Residence::kDisk});
     }
 
-    // Whether a chunk that begins at `row` stands directly behind the very prefix that isolated blocks
-    // are made behind.
+    // Whether a chunk that begins at `row` stands directly behind the very prefix that isolated
+    // blocks are made behind.
     bool behind_sink(int32_t row) const {
         return static_cast<size_t>(row) == input_.sink_prefix.size() &&
                std::equal(input_.sink_prefix.begin(), input_.sink_prefix.end(),
@@ -193,8 +201,13 @@ private:
         if (!block.exact) cost.composed = true;
     }
 
+    bool mended(const PlannedBlock& block) const {
+        const std::string& policy = input_.policy->params.policy;
+        return policy == "full" || (policy != "none" && !block.settled);
+    }
+
     double mended_share(const PlannedBlock& block) const {
-        if (block.exact || block.settled) return 0;
+        if (block.exact || !mended(block)) return 0;
         return mend_share(input_.policy->params, input_.model->kv.n_layer, block.n_rows);
     }
 
@@ -239,6 +252,7 @@ Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
             add_miss(receipt.misses, chunk.miss, span.end - std::max(span.begin, plan.n_exact));
         }
     }
+    if (plan.unmapped) add_miss(receipt.misses, kNoOffsets, plan.n_prompt - plan.n_exact);
     if (policy.fell_back && plan.mend) add_miss(receipt.misses, kNeedsFusedPass, n_reused);
     return receipt;
 }

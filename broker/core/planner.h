@@ -36,6 +36,8 @@ struct PlanInput {
     const ReusePolicy* policy = nullptr;
     const ModelInfo* model = nullptr;
     std::span<const Token> sink_prefix;
+    // The prompt has text to reuse that could not be mapped onto tokens.
+    bool unmapped = false;
     // Reuse must be predicted to be faster. Where it need not, what can be reused is.
     bool by_cost = true;
 };
@@ -57,16 +59,18 @@ struct ChunkOutcome {
     Segment segment;
     TokenSpan reused;       // rows placed outside the exact prefix; empty: none
     std::string_view miss;  // why rows of it are computed; empty: none, but for edge rows
+    bool wanted = false;    // would be reused, were it encoded
 };
 
 struct PromptPlan {
     int32_t n_prompt = 0;
-    int32_t n_keep = 0;   // rows that stay in the sequence
-    int32_t n_exact = 0;  // n_keep, and the rows of exact pages behind them
+    int32_t n_keep = 0;                // rows that stay in the sequence
+    int32_t n_exact = 0;               // n_keep, and the rows of exact pages behind them
     std::vector<PlannedBlock> blocks;  // in the order that PrefillPlan wants
     std::vector<ChunkOutcome> chunks;
-    bool composed = false;  // some blocks are not exact
-    bool mend = false;      // the selector is needed
+    bool composed = false;     // some blocks are not exact
+    bool mend = false;         // the selector is needed
+    bool unmapped = false;     // see PlanInput
     bool turned_down = false;  // composing was possible and looked slower
     PrefillCost cost;
     double dense_ms = 0;   // predicted with nothing reused; 0 before anything was measured

@@ -38,9 +38,7 @@ void put(std::string& out, const std::string& text) {
     out += text;
 }
 
-Key128 checksum(std::string_view bytes) {
-    return hash_bytes(std::as_bytes(std::span(bytes)));
-}
+Key128 checksum(std::string_view bytes) { return hash_bytes(std::as_bytes(std::span(bytes))); }
 
 // Takes values off the front of a byte string; once it runs short it stays failed.
 class Reader {
@@ -129,8 +127,7 @@ Status write_synced(const std::filesystem::path& path, std::string_view bytes) {
 
 }  // namespace
 
-Status write_registry_file(const std::filesystem::path& path, const Key128& model,
-                           std::span<const RegisteredChunk* const> chunks) {
+std::string format_registry(const Key128& model, std::span<const RegisteredChunk* const> chunks) {
     std::string bytes(kMagic);
     put(bytes, model);
     put(bytes, static_cast<uint32_t>(chunks.size()));
@@ -142,7 +139,10 @@ Status write_registry_file(const std::filesystem::path& path, const Key128& mode
                      chunk->tokens.size() * sizeof(Token));
     }
     put(bytes, checksum(bytes));
+    return bytes;
+}
 
+Status write_registry_file(const std::filesystem::path& path, std::string_view bytes) {
     std::filesystem::path draft = path;
     draft += ".new";
     if (Status status = write_synced(draft, bytes); !status) return status;

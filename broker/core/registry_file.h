@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "index/fingerprint.h"
@@ -18,13 +19,13 @@ struct RegisteredChunk {
     std::vector<Token> tokens;
 };
 
-// Layout, little endian: "SPOLREG1"; 16 bytes of model fingerprint (high, low); u32 number of chunks;
-// per chunk u32 length and bytes of the tenant, the same of the name, u32 number of tokens, i32
-// each; at last 16 bytes (high, low) of hash_bytes() of all before.
+// Layout, little endian: "SPOLREG1"; 16 bytes of model fingerprint (high, low); u32 number of
+// chunks; per chunk u32 length and bytes of the tenant, the same of the name, u32 number of tokens,
+// i32 each; at last 16 bytes (high, low) of hash_bytes() of all before.
 
+std::string format_registry(const Key128& model, std::span<const RegisteredChunk* const> chunks);
 // Replaces the file in one step: a crash leaves the old one or the new one.
-Status write_registry_file(const std::filesystem::path& path, const Key128& model,
-                           std::span<const RegisteredChunk* const> chunks);
+Status write_registry_file(const std::filesystem::path& path, std::string_view bytes);
 
 // kNotFound: no such file. kCorrupt: damaged, or of another model.
 Result<std::vector<RegisteredChunk>> read_registry_file(const std::filesystem::path& path,

@@ -65,9 +65,7 @@ void SequenceTable::release(int32_t sequence) {
     entries_[sequence].last_use = ++clock_;
 }
 
-void SequenceTable::clear(int32_t sequence) {
-    entries_[sequence] = Entry{};
-}
+void SequenceTable::clear(int32_t sequence) { entries_[sequence] = Entry{}; }
 
 int32_t SequenceTable::n_busy() const {
     return static_cast<int32_t>(
@@ -78,13 +76,18 @@ int32_t SequenceTable::n_rows(int32_t sequence) const {
     return static_cast<int32_t>(entries_[sequence].tokens.size());
 }
 
-std::optional<SequenceTable::Page> SequenceTable::next_page() const {
+const SequenceTable::Entry* SequenceTable::page_source() const {
     const Entry* oldest = nullptr;
     for (const Entry& entry : entries_) {
         const size_t pages = static_cast<size_t>(entry.n_exact / kPrefixPageRows);
         if (entry.busy || entry.pages_skipped || entry.page_keys.size() >= pages) continue;
         if (oldest == nullptr || entry.last_use < oldest->last_use) oldest = &entry;
     }
+    return oldest;
+}
+
+std::optional<SequenceTable::Page> SequenceTable::next_page() const {
+    const Entry* oldest = page_source();
     if (oldest == nullptr) return std::nullopt;
     Page page;
     page.sequence = static_cast<int32_t>(oldest - entries_.data());
@@ -100,8 +103,6 @@ void SequenceTable::page_kept(int32_t sequence, const Key128& key) {
     entries_[sequence].page_keys.push_back(key);
 }
 
-void SequenceTable::skip_pages(int32_t sequence) {
-    entries_[sequence].pages_skipped = true;
-}
+void SequenceTable::skip_pages(int32_t sequence) { entries_[sequence].pages_skipped = true; }
 
 }  // namespace spolia

@@ -23,12 +23,12 @@ public:
         int32_t n_exact = 0;  // leading rows of the prompt that it holds, exact
     };
     // The idle sequence to put a prompt into; nullopt when all are busy. The longest common prefix
-    // wins where it is at least half of what its sequence holds. Otherwise more would be thrown away
-    // than kept, and the sequence unused for longest goes, empty ones before all.
+    // wins where it is at least half of what its sequence holds. Otherwise more would be thrown
+    // away than kept, and the sequence unused for longest goes, empty ones before all.
     std::optional<Match> choose(std::span<const Token> prompt, const std::string& salt) const;
 
-    // A prefill begins: the sequence keeps its first n_keep rows and is busy. Until filled() nothing
-    // else in it is believed.
+    // A prefill begins: the sequence keeps its first n_keep rows and is busy. Until filled()
+    // nothing else in it is believed.
     void begin(int32_t sequence, const std::string& salt, int32_t n_keep);
     // The prefill is done: the sequence holds `prompt`, whose first n_exact rows are exact.
     void filled(int32_t sequence, std::span<const Token> prompt, int32_t n_exact);
@@ -46,8 +46,8 @@ public:
     int32_t n_exact(int32_t sequence) const { return entries_[sequence].n_exact; }
     std::span<const Token> tokens(int32_t sequence) const { return entries_[sequence].tokens; }
 
-    // The next page of an idle sequence's exact rows that nobody has looked after yet, least recently
-    // used sequence first: it will be overwritten first.
+    // The next page of an idle sequence's exact rows that nobody has looked after yet, least
+    // recently used sequence first: it will be overwritten first.
     struct Page {
         int32_t sequence = 0;
         int32_t begin = 0;
@@ -56,6 +56,7 @@ public:
         std::vector<Token> tokens;
     };
     std::optional<Page> next_page() const;
+    bool has_page() const { return page_source() != nullptr; }
     // The page that next_page() returned is in the store, under `key`.
     void page_kept(int32_t sequence, const Key128& key);
     // There is no room for pages: the sequence's others are not offered again until it changes.
@@ -68,9 +69,10 @@ private:
         int32_t n_exact = 0;
         bool busy = false;
         bool pages_skipped = false;
-        uint64_t last_use = 0;  // 0: never used, or cleared
+        uint64_t last_use = 0;          // 0: never used, or cleared
         std::vector<Key128> page_keys;  // of the leading pages that are in the store
     };
+    const Entry* page_source() const;
     static int32_t common_prefix(const Entry& entry, std::span<const Token> prompt,
                                  const std::string& salt);
 

@@ -1,0 +1,152 @@
+#include "broker/core/background_work.h"
+
+#include <optional>
+#include <utility>
+
+#include "broker/log.h"
+
+namespace spolia {
+
+ChunkInfo chunk_info(const RegisteredChunk& chunk, const BlockStore& store,
+                     const KvLayout& layout) {
+    const std::optional<Tier> tier = store.where(chunk.key, chunk.tokens);
+    ChunkInfo info;
+    info.key = chunk.key;
+    info.name = chunk.name;
+    info.n_tokens = static_cast<int32_t>(chunk.tokens.size());
+    info.encoded = tier.has_value();
+    info.tier = !tier ? "none" : *tier == Tier::kRam ? "ram" : "disk";
+    info.bytes = tier ? chunk.tokens.size() * layout.row_bytes() : 0;
+    return info;
+}
+
+Status BackgroundWork::put(PutJob& job) {
+    MutexLock lock(mutex_);
+    if (stopped_) return Error{ErrorCode::kCancelled, "the server is shutting down"};
+    if (puts_.size() >= options_.put_queue_max) {
+        return Error{ErrorCode::kOverloaded,
+                     std::to_string(puts_.size()) + " registrations are waiting; try again later"};
+    }
+    puts_.push_back(std::move(job));
+    return {};
+}
+
+size_t BackgroundWork::n_puts() const {
+    MutexLock lock(mutex_);
+    return puts_.size();
+}
+
+bool BackgroundWork::has_work() const {
+    if (has_puts()) return true;
+    MutexLock lock(state_.mutex);
+    return !state_.encode_queue.empty() || (options_.capture_pages && state_.sequences.has_page());
+}
+
+void BackgroundWork::step() {
+    if (!step_put() && !step_page()) step_seen();
+}
+
+bool BackgroundWork::step_put() {
+    PutJob* job = nullptr;
+    {
+        MutexLock lock(mutex_);
+        if (!puts_.empty()) job = &puts_.front();
+    }
+    if (job == nullptr) return false;
+    const EncodeQueue::Chunk& chunk = job->chunks[job->n_encoded];
+    Status status = encode(chunk.key, chunk.tokens);
+    if (status) status = registry_.put(job->tenant, job->name, chunk.tokens);
+    if (!status || ++job->n_encoded == job->chunks.size()) finish_put(status);
+    return true;
+}
+
+void BackgroundWork::finish_put(Status status) {
+    PutJob job;
+    {
+        MutexLock lock(mutex_);
+        job = std::move(puts_.front());
+        puts_.pop_front();
+    }
+    if (const Status saved = registry_.save(); status && !saved) status = saved;
+    if (!status) {
+        job.done(std::move(status).error());
+        return;
+    }
+    std::vector<ChunkInfo> infos;
+    for (const EncodeQueue::Chunk& chunk : job.chunks) {
+        infos.push_back(
+            chunk_info({job.tenant, job.name, chunk.key, chunk.tokens}, store_, engine_.info().kv));
+    }
+    job.done(std::move(infos));
+}
+
+bool BackgroundWork::step_page() {
+    if (!options_.capture_pages) return false;
+    std::optional<SequenceTable::Page> page;
+    {
+        MutexLock lock(state_.mutex);
+        page = state_.sequences.next_page();
+    }
+    if (!page) return false;
+    const Key128 key =
+        chain_key({engine_.info().fingerprint, page->salt}, page->previous, page->tokens);
+    const Status kept = store_.where(key, page->tokens) ? Status() : capture(*page, key);
+    MutexLock lock(state_.mutex);
+    if (kept) {
+        state_.sequences.page_kept(page->sequence, key);
+    } else {
+        state_.sequences.skip_pages(page->sequence);
+    }
+    return true;
+}
+
+Status BackgroundWork::capture(const SequenceTable::Page& page, const Key128& key) {
+    Result<std::unique_ptr<KvBlock>> block =
+        engine_.capture_page(page.sequence, page.begin, key, page.previous, page.tokens);
+    if (!block) return std::move(block).error();
+    Result<BlockPin> inserted = store_.insert(std::move(block).value());
+    if (!inserted) return std::move(inserted).error();
+    metrics_.page_captured();
+    return {};
+}
+
+bool BackgroundWork::step_seen() {
+    std::optional<EncodeQueue::Chunk> chunk;
+    {
+        MutexLock lock(state_.mutex);
+        chunk = state_.encode_queue.take();
+    }
+    if (!chunk) return false;
+    if (const Status encoded = encode(chunk->key, chunk->tokens); !encoded) {
+        log_event(LogLevel::kWarning, "a chunk could not be kept",
+                  {{"tokens", static_cast<int64_t>(chunk->tokens.size())},
+                   {"error", std::string_view(encoded.error().message)}});
+    }
+    return true;
+}
+
+Status BackgroundWork::encode(const Key128& key, std::span<const Token> tokens) {
+    if (store_.where(key, tokens)) return {};
+    Result<std::unique_ptr<KvBlock>> block = engine_.encode_isolated(key, tokens);
+    if (!block) return std::move(block).error();
+    Result<BlockPin> inserted = store_.insert(std::move(block).value());
+    if (!inserted) return std::move(inserted).error();
+    metrics_.chunk_encoded();
+    MutexLock lock(state_.mutex);
+    state_.encode_queue.remove(key);
+    return {};
+}
+
+void BackgroundWork::stop() {
+    std::deque<PutJob> puts;
+    {
+        MutexLock lock(mutex_);
+        stopped_ = true;
+        puts.swap(puts_);
+    }
+    for (const PutJob& job : puts) {
+        job.done(Error{ErrorCode::kCancelled, "the server is shutting down"});
+    }
+}
+
+}  // namespace spolia

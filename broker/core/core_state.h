@@ -1,0 +1,21 @@
+#pragma once
+
+#include "broker/core/cost_model.h"
+#include "broker/core/encode_queue.h"
+#include "broker/core/sequence_table.h"
+#include "index/thread_annotations.h"
+
+namespace spolia {
+
+// What the engine thread changes and other threads look at. Never locked during an engine call.
+struct CoreState {
+    CoreState(int32_t n_sequences, CostModel cost_model, size_t encode_queue_max)
+        : sequences(n_sequences), costs(cost_model), encode_queue(encode_queue_max) {}
+
+    Mutex mutex;
+    SequenceTable sequences GUARDED_BY(mutex);
+    CostModel costs GUARDED_BY(mutex);
+    EncodeQueue encode_queue GUARDED_BY(mutex);
+};
+
+}  // namespace spolia

@@ -1,0 +1,242 @@
+#include "broker/core/local_service.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/core/background_work.h"
+#include "broker/core/chunk_registry.h"
+#include "broker/core/core_state.h"
+#include "broker/core/generation.h"
+#include "broker/core/metrics.h"
+#include "broker/core/planner.h"
+#include "broker/core/prompt_filler.h"
+#include "broker/core/scheduler.h"
+#include "broker/log.h"
+#include "index/prefix_chain.h"
+#include "index/span_map.h"
+#include "reuse/block_store.h"
+
+namespace spolia {
+namespace {
+
+Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
+
+// Beside the model's folder of blocks.
+ChunkRegistryOptions registry_options(const ServiceOptions& options, const ModelInfo& model) {
+    ChunkRegistryOptions registry;
+    if (!options.store.directory.empty()) {
+        registry.file = options.store.directory / (model.fingerprint.hex() + ".chunks");
+    }
+    return registry;
+}
+
+class LocalService final : public Service {
+public:
+    LocalService(std::unique_ptr<Engine> engine, std::unique_ptr<const TextModel> text,
+                 std::unique_ptr<BlockStore> store, ServiceOptions options)
+        : options_(std::move(options)),
+          engine_(std::move(engine)),
+          text_(std::move(text)),
+          store_(std::move(store)),
+          sink_prefix_(engine_->sink_prefix().begin(), engine_->sink_prefix().end()),
+          registry_(registry_options(options_, engine_->info()), engine_->info().fingerprint),
+          state_(engine_->limits().n_sequences, CostModel(options_.calibration),
+                 options_.encode_queue_max),
+          scheduler_(*engine_, *text_, *store_, registry_, state_, metrics_, options_) {
+        if (!registry_.open_warning().empty()) {
+            log_event(LogLevel::kWarning, registry_.open_warning());
+        }
+    }
+
+    const ModelInfo& model() const override { return engine_->info(); }
+    const TextModel& text() const override { return *text_; }
+    bool ready() const override { return scheduler_.running(); }
+
+    Result<GenerationId> submit(GenerateRequest request,
+                                std::shared_ptr<GenerateSink> sink) override {
+        Result<PreparedPrompt> prompt = prepare(request);
+        if (!prompt) return std::move(prompt).error();
+        Result<std::unique_ptr<Sampler>> sampler =
+            text_->make_sampler(request.sampling, request.grammar);
+        if (!sampler) return std::move(sampler).error();
+        auto generation = std::make_unique<Generation>(
+            std::move(prompt).value(), std::move(sampler).value(), std::move(request.stops));
+        generation->sink = std::move(sink);
+        generation->tokens_max = request.tokens_max;
+        generation->ignore_end = request.sampling.ignore_eos;
+        Result<GenerationId> id = scheduler_.submit(std::move(generation));
+        if (id) ++n_requests_;
+        return id;
+    }
+
+    void cancel(GenerationId id) override { scheduler_.cancel(id); }
+
+    void put_chunk(std::string tenant, std::string name, std::string text,
+                   std::function<void(Result<std::vector<ChunkInfo>>)> done) override {
+        PutJob job{.tenant = std::move(tenant),
+                   .name = std::move(name),
+                   .chunks = {},
+                   .done = std::move(done)};
+        Status queued = cut_chunks_of(text, job);
+        if (queued) queued = scheduler_.put(job);
+        if (!queued) job.done(std::move(queued).error());
+    }
+
+    Result<ChunkInfo> get_chunk(const std::string& tenant, const Key128& key) const override {
+        const std::optional<RegisteredChunk> chunk = registry_.get(tenant, key);
+        if (!chunk) {
+            return Error{ErrorCode::kNotFound, "no chunk " + key.hex() + " is registered"};
+        }
+        return chunk_info(*chunk, *store_, model().kv);
+    }
+
+    std::vector<ChunkInfo> list_chunks(const std::string& tenant) const override {
+        std::vector<ChunkInfo> infos;
+        for (const RegisteredChunk& chunk : registry_.list(tenant)) {
+            infos.push_back(chunk_info(chunk, *store_, model().kv));
+        }
+        return infos;
+    }
+
+    bool delete_chunk(const std::string& tenant, const Key128& key) override {
+        if (!registry_.erase(tenant, key)) return false;
+        store_->erase(key);
+        if (const Status saved = registry_.save(); !saved) {
+            log_event(LogLevel::kWarning, saved.error().message);
+        }
+        return true;
+    }
+
+    Result<PlanPreview> plan(const GenerateRequest& request) const override {
+        const Result<PreparedPrompt> prompt = prepare(request);
+        if (!prompt) return prompt.error();
+        std::optional<SequenceTable::Match> match;
+        CostModel costs;
+        {
+            MutexLock lock(state_.mutex);
+            match = state_.sequences.choose(prompt->tokens, prompt->tenant);
+            costs = state_.costs;
+        }
+        const int32_t n_held = match ? match->n_exact : 0;
+        const PromptPlan chosen =
+            plan_prompt(plan_input(*prompt, n_held, model(), sink_prefix_, options_),
+                        residence_in(*store_, state_), costs);
+        PlanPreview preview;
+        preview.parts = preview_parts(chosen, prompt->segments);
+        preview.policy = start_receipt(chosen, prompt->policy).policy;
+        preview.dense_ms = chosen.dense_ms;
+        preview.chosen_ms = chosen.chosen_ms;
+        return preview;
+    }
+
+    ServiceStats stats() const override {
+        ServiceStats stats;
+        stats.blocks = store_->stats();
+        stats.limits = engine_->limits();
+        stats.queue_depth = static_cast<int32_t>(scheduler_.queue_depth());
+        stats.requests = n_requests_;
+        const size_t n_puts = scheduler_.n_puts();
+        MutexLock lock(state_.mutex);
+        stats.sequences_busy = state_.sequences.n_busy();
+        stats.encode_queue_depth = static_cast<int32_t>(n_puts + state_.encode_queue.size());
+        return stats;
+    }
+
+    std::string metrics_text() const override { return metrics_.text(stats()); }
+
+private:
+    Result<PreparedPrompt> prepare(const GenerateRequest& request) const {
+        if (Status valid = check_prompt(request.prompt.tokens); !valid) return valid.error();
+        Result<ReusePolicy> policy = resolve_reuse(request.reuse, options_.reuse, model());
+        if (!policy) return std::move(policy).error();
+        const KeyScope scope{model().fingerprint, request.tenant};
+        PreparedPrompt prompt;
+        prompt.tenant = request.tenant;
+        prompt.tokens = request.prompt.tokens;
+        prompt.segments = registry_.segment(request.prompt, request.spans, scope, options_.chunker);
+        prompt.page_keys = prefix_chain(scope, prompt.tokens);
+        prompt.unmapped =
+            !has_usable_offsets(request.prompt) &&
+            std::any_of(request.spans.begin(), request.spans.end(),
+                        [](const TextSpan& span) { return span.role == SegmentRole::kChunk; });
+        prompt.policy = std::move(policy).value();
+        return prompt;
+    }
+
+    Status check_prompt(const std::vector<Token>& tokens) const {
+        if (tokens.empty()) return invalid("the prompt has no tokens");
+        const int32_t n_ctx = engine_->limits().n_ctx;
+        if (tokens.size() >= static_cast<size_t>(n_ctx)) {
+            return Error{ErrorCode::kContextTooLong,
+                         "the prompt has " + std::to_string(tokens.size()) +
+                             " tokens; the context holds " + std::to_string(n_ctx) +
+                             " and needs room for the answer"};
+        }
+        const auto unknown = std::find_if(tokens.begin(), tokens.end(), [this](Token token) {
+            return token < 0 || token >= model().n_vocab;
+        });
+        if (unknown != tokens.end()) {
+            return invalid("token " + std::to_string(*unknown) + " is not in the vocabulary of " +
+                           std::to_string(model().n_vocab) + " tokens");
+        }
+        return {};
+    }
+
+    // Cuts the text as a prompt's part with the same text would be cut.
+    Status cut_chunks_of(const std::string& text, PutJob& job) const {
+        if (model().support == ReuseSupport::kExactOnly) {
+            return Error{ErrorCode::kUnsupported,
+                         "chunks of this model can't be reused: " + model().support_reason};
+        }
+        const Result<TokenizedText> tokenized = text_->tokenize(text, false, false);
+        if (!tokenized) return tokenized.error();
+        const TextSpan whole{0, static_cast<uint32_t>(tokenized->text.size()), SegmentRole::kChunk};
+        const KeyScope scope{model().fingerprint, job.tenant};
+        for (const Segment& segment :
+             segment_prompt(*tokenized, {&whole, 1}, scope, options_.chunker, nullptr)) {
+            if (segment.role != SegmentRole::kChunk) continue;
+            const auto tokens =
+                std::span(tokenized->tokens).subspan(segment.span.begin, segment.span.size());
+            job.chunks.push_back({segment.key, {tokens.begin(), tokens.end()}});
+        }
+        if (job.chunks.empty()) {
+            return invalid("the text has " + std::to_string(tokenized->tokens.size()) +
+                           " tokens; a chunk needs at least " +
+                           std::to_string(options_.chunker.tokens_min));
+        }
+        return {};
+    }
+
+    const ServiceOptions options_;
+    const std::unique_ptr<Engine> engine_;
+    const std::unique_ptr<const TextModel> text_;
+    const std::unique_ptr<BlockStore> store_;
+    const std::vector<Token> sink_prefix_;
+    Metrics metrics_;
+    mutable ChunkRegistry registry_;
+    mutable CoreState state_;
+    std::atomic<uint64_t> n_requests_ = 0;
+    Scheduler scheduler_;  // last, so that its thread ends first
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> open_service(std::unique_ptr<Engine> engine,
+                                              std::unique_ptr<const TextModel> text,
+                                              ServiceOptions options) {
+    const ModelInfo& model = engine->info();
+    if (const Result<ReusePolicy> policy = resolve_reuse({}, options.reuse, model); !policy) {
+        return policy.error();
+    }
+    Result<std::unique_ptr<BlockStore>> store =
+        BlockStore::open(options.store, model.fingerprint, model.kv);
+    if (!store) return std::move(store).error();
+    return std::unique_ptr<Service>(std::make_unique<LocalService>(
+        std::move(engine), std::move(text), std::move(store).value(), std::move(options)));
+}
+
+}  // namespace spolia

@@ -1,0 +1,165 @@
+#include "broker/core/prompt_filler.h"
+
+#include <algorithm>
+#include <cassert>
+#include <optional>
+#include <utility>
+
+namespace spolia {
+namespace {
+
+double ms_of(int64_t us) { return static_cast<double>(us) / 1000; }
+
+// Rows in front of the first that is not exact.
+int32_t exact_rows(const PromptPlan& plan) {
+    for (const PlannedBlock& block : plan.blocks) {
+        if (!block.exact) return block.row;
+    }
+    return plan.n_prompt;
+}
+
+void add_report(const PrefillReport& report, Receipt& receipt) {
+    receipt.n_exact = report.n_exact;
+    receipt.n_shifted = report.n_shifted;
+    receipt.n_blended = report.n_blended;
+    receipt.n_computed = report.n_computed;
+    receipt.place_ms = ms_of(report.place_us);
+    receipt.check_ms = ms_of(report.check_us);
+    receipt.compute_ms = ms_of(report.compute_us);
+}
+
+}  // namespace
+
+FindResidence residence_in(const BlockStore& store, CoreState& state) {
+    return [&store, &state](const Key128& key, std::span<const Token> tokens) {
+        if (const std::optional<Tier> tier = store.where(key, tokens)) {
+            return *tier == Tier::kRam ? Residence::kRam : Residence::kDisk;
+        }
+        MutexLock lock(state.mutex);
+        return state.encode_queue.contains(key) ? Residence::kQueued : Residence::kAbsent;
+    };
+}
+
+PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const ModelInfo& model,
+                     std::span<const Token> sink_prefix, const ServiceOptions& options) {
+    return {.tokens = prompt.tokens,
+            .segments = prompt.segments,
+            .page_keys = prompt.page_keys,
+            .n_held = n_held,
+            .policy = &prompt.policy,
+            .model = &model,
+            .sink_prefix = sink_prefix,
+            .unmapped = prompt.unmapped,
+            .by_cost = options.reuse_by_cost};
+}
+
+Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
+    const PreparedPrompt& prompt = generation.prompt;
+    const Clock::time_point begin = Clock::now();
+    std::optional<SequenceTable::Match> match;
+    {
+        MutexLock lock(state_.mutex);
+        match = state_.sequences.choose(prompt.tokens, prompt.tenant);
+    }
+    assert(match);
+    generation.sequence = match->sequence;
+    PinnedPlan pinned = plan_and_pin(
+        plan_input(prompt, match->n_exact, engine_.info(), engine_.sink_prefix(), options_));
+    learn_from(pinned.plan, prompt.tokens);
+    generation.receipt = start_receipt(pinned.plan, prompt.policy);
+    generation.receipt.queue_ms = ms_between(generation.submitted, begin);
+    {
+        MutexLock lock(state_.mutex);
+        state_.sequences.begin(generation.sequence, prompt.tenant, pinned.plan.n_keep);
+    }
+    Result<PrefillReport> report = prefill(generation, pinned, tick);
+    generation.receipt.prompt_ms = ms_between(begin, Clock::now());
+    if (!report) {
+        MutexLock lock(state_.mutex);
+        state_.sequences.clear(generation.sequence);
+        generation.sequence = -1;
+        return std::move(report).error();
+    }
+    settle(generation, pinned, *report);
+    return {};
+}
+
+PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input) {
+    const FindResidence find = residence_in(store_, state_);
+    std::vector<Key128> unavailable;
+    const FindResidence find_available = [&](const Key128& key, std::span<const Token> tokens) {
+        const bool gone =
+            std::find(unavailable.begin(), unavailable.end(), key) != unavailable.end();
+        return gone ? Residence::kUnavailable : find(key, tokens);
+    };
+    // A block that can't be pinned (evicted meanwhile, damaged, no room) changes the plan. Ends,
+    // because each round rules out one more block of the prompt.
+    for (;;) {
+        CostModel costs;
+        {
+            MutexLock lock(state_.mutex);
+            costs = state_.costs;
+        }
+        PinnedPlan pinned{
+            .plan = plan_prompt(input, find_available, costs), .pins = {}, .blocks = {}};
+        if (pin(pinned, input.tokens, unavailable)) return pinned;
+    }
+}
+
+bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
+                       std::vector<Key128>& unavailable) {
+    for (const PlannedBlock& block : pinned.plan.blocks) {
+        const Clock::time_point begin = Clock::now();
+        BlockPin held =
+            store_.find(block.key, tokens.subspan(block.covers.begin, block.covers.size()));
+        if (!held) {
+            unavailable.push_back(block.key);
+            return false;
+        }
+        if (block.on_disk) {
+            MutexLock lock(state_.mutex);
+            state_.costs.observe_load(block.covers.size(), ms_between(begin, Clock::now()));
+        }
+        pinned.blocks.push_back({.row = block.row,
+                                 .source_row = block.row - block.covers.begin,
+                                 .n_rows = block.n_rows,
+                                 .block = &*held,
+                                 .exact = block.exact,
+                                 .settled = block.settled});
+        pinned.pins.push_back(std::move(held));
+    }
+    return true;
+}
+
+void PromptFiller::learn_from(const PromptPlan& plan, std::span<const Token> tokens) {
+    MutexLock lock(state_.mutex);
+    if (plan.turned_down) state_.costs.forgive();
+    if (!options_.encode_seen_chunks) return;
+    for (const ChunkOutcome& chunk : plan.chunks) {
+        if (!chunk.wanted) continue;
+        const TokenSpan span = chunk.segment.span;
+        state_.encode_queue.add(chunk.segment.key, tokens.subspan(span.begin, span.size()));
+    }
+}
+
+Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const PinnedPlan& pinned,
+                                            const PrefillTick& tick) {
+    const PreparedPrompt& prompt = generation.prompt;
+    return engine_.prefill({.sequence = generation.sequence,
+                            .tokens = prompt.tokens,
+                            .n_keep = pinned.plan.n_keep,
+                            .blocks = pinned.blocks,
+                            .selector = pinned.plan.mend ? prompt.policy.selector.get() : nullptr},
+                           tick);
+}
+
+void PromptFiller::settle(Generation& generation, const PinnedPlan& pinned,
+                          const PrefillReport& report) {
+    add_report(report, generation.receipt);
+    MutexLock lock(state_.mutex);
+    state_.sequences.filled(generation.sequence, generation.prompt.tokens, exact_rows(pinned.plan));
+    state_.costs.observe(pinned.plan.cost, ms_of(report.check_us + report.compute_us),
+                         ms_of(report.place_us));
+}
+
+}  // namespace spolia

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "broker/core/core_state.h"
+#include "broker/core/generation.h"
+#include "broker/core/planner.h"
+#include "broker/core/service_options.h"
+#include "index/result.h"
+#include "reuse/block_store.h"
+#include "reuse/engine.h"
+
+namespace spolia {
+
+// Looks for blocks in the store's tiers and in the encode queue. Any thread.
+FindResidence residence_in(const BlockStore& store, CoreState& state);
+
+// The planner's view of a prepared prompt of which a sequence holds n_held rows.
+PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const ModelInfo& model,
+                     std::span<const Token> sink_prefix, const ServiceOptions& options);
+
+// Puts prompts into sequences: plans, pins the blocks, prefills, and remembers what the prefill
+// cost and left behind. Engine thread only.
+class PromptFiller {
+public:
+    PromptFiller(Engine& engine, BlockStore& store, CoreState& state, const ServiceOptions& options)
+        : engine_(engine), store_(store), state_(state), options_(options) {}
+
+    // Some sequence must be idle. Afterwards generation.sequence is busy and holds the prompt, and
+    // the receipt says how. On failure no sequence is taken.
+    Status fill(Generation& generation, const PrefillTick& tick);
+
+private:
+    struct PinnedPlan {
+        PromptPlan plan;
+        std::vector<BlockPin> pins;
+        std::vector<PlacedBlock> blocks;  // those of the plan, pinned
+    };
+
+    PinnedPlan plan_and_pin(const PlanInput& input);
+    bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
+    void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
+    Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,
+                                  const PrefillTick& tick);
+    void settle(Generation& generation, const PinnedPlan& pinned, const PrefillReport& report);
+
+    Engine& engine_;
+    BlockStore& store_;
+    CoreState& state_;
+    const ServiceOptions& options_;
+};
+
+}  // namespace spolia

@@ -1,0 +1,199 @@
+#include "broker/core/scheduler.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace spolia {
+
+Scheduler::Scheduler(Engine& engine, const TextModel& text, BlockStore& store,
+                     ChunkRegistry& registry, CoreState& state, Metrics& metrics,
+                     const ServiceOptions& options)
+    : state_(state),
+      metrics_(metrics),
+      options_(options),
+      filler_(engine, store, state, options),
+      running_(engine, text, state, metrics),
+      background_(engine, store, registry, state, metrics, options),
+      thread_([this] { run(); }) {}
+
+Scheduler::~Scheduler() { stop(); }
+
+Result<GenerationId> Scheduler::submit(std::unique_ptr<Generation> generation) {
+    MutexLock lock(mutex_);
+    if (stopping_) return Error{ErrorCode::kCancelled, "the server is shutting down"};
+    if (waiting_.size() >= options_.queue_max) {
+        return Error{ErrorCode::kOverloaded,
+                     std::to_string(waiting_.size()) + " requests are waiting; try again later"};
+    }
+    const GenerationId id = next_id_++;
+    generation->id = id;
+    waiting_.push_back(std::move(generation));
+    wake_.notify_one();
+    return id;
+}
+
+void Scheduler::cancel(GenerationId id) {
+    MutexLock lock(mutex_);
+    if (stopping_ || id >= next_id_ || cancels_.size() >= kCancelsMax) return;
+    cancels_.insert(id);
+    wake_.notify_one();
+}
+
+Status Scheduler::put(PutJob& job) {
+    if (Status queued = background_.put(job); !queued) return queued;
+    MutexLock lock(mutex_);
+    put_arrived_ = true;
+    wake_.notify_one();
+    return {};
+}
+
+void Scheduler::stop() {
+    {
+        MutexLock lock(mutex_);
+        stopping_ = true;
+        wake_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+bool Scheduler::running() const {
+    MutexLock lock(mutex_);
+    return !stopping_;
+}
+
+size_t Scheduler::queue_depth() const {
+    MutexLock lock(mutex_);
+    return waiting_.size();
+}
+
+void Scheduler::run() {
+    while (wait_for_work()) {
+        process_cancels();
+        const Clock::time_point begin = Clock::now();
+        if (std::unique_ptr<Generation> generation = take_admissible()) {
+            serve(std::move(generation));
+        } else if (background_due()) {
+            do_background();
+            continue;
+        }
+        running_.step();
+        earn_background(ms_between(begin, Clock::now()));
+    }
+    end_all();
+}
+
+bool Scheduler::wait_for_work() {
+    const bool busy = !running_.empty() || background_.has_work();
+    MutexLock lock(mutex_);
+    while (!busy && !stopping_ && waiting_.empty() && cancels_.empty() && !put_arrived_) {
+        wake_.wait(mutex_);
+    }
+    put_arrived_ = false;
+    return !stopping_;
+}
+
+void Scheduler::process_cancels() {
+    std::set<GenerationId> cancels;
+    {
+        MutexLock lock(mutex_);
+        cancels.swap(cancels_);
+    }
+    for (const GenerationId id : cancels) {
+        if (id == filling_) {
+            filling_cancelled_ = true;
+        } else if (std::unique_ptr<Generation> generation = take_waiting(id)) {
+            end_unstarted(*generation);
+        } else {
+            running_.cancel(id);
+        }
+    }
+}
+
+std::unique_ptr<Generation> Scheduler::take_waiting(GenerationId id) {
+    MutexLock lock(mutex_);
+    const auto found = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [&](const auto& generation) { return generation->id == id; });
+    if (found == waiting_.end()) return nullptr;
+    std::unique_ptr<Generation> generation = std::move(*found);
+    waiting_.erase(found);
+    return generation;
+}
+
+std::unique_ptr<Generation> Scheduler::take_admissible() {
+    {
+        MutexLock lock(state_.mutex);
+        if (state_.sequences.n_busy() == state_.sequences.size()) return nullptr;
+    }
+    MutexLock lock(mutex_);
+    if (waiting_.empty()) return nullptr;
+    std::unique_ptr<Generation> generation = std::move(waiting_.front());
+    waiting_.pop_front();
+    return generation;
+}
+
+void Scheduler::serve(std::unique_ptr<Generation> generation) {
+    filling_ = generation->id;
+    filling_cancelled_ = false;
+    Clock::time_point batch_begin = Clock::now();
+    const Status filled = filler_.fill(*generation, [&] { return tick(batch_begin); });
+    filling_ = 0;
+    if (filled) {
+        running_.start(std::move(generation));
+    } else if (filled.error().code == ErrorCode::kCancelled) {
+        end_unstarted(*generation);
+    } else {
+        metrics_.request_failed(filled.error().code);
+        generation->sink->on_error(filled.error());
+    }
+}
+
+bool Scheduler::tick(Clock::time_point& batch_begin) {
+    process_cancels();
+    if (filling_cancelled_ || !running()) return false;
+    running_.run_for(ms_between(batch_begin, Clock::now()) * options_.decode_share);
+    batch_begin = Clock::now();
+    return true;
+}
+
+bool Scheduler::background_due() const {
+    if (running_.empty() || background_.has_puts()) return background_.has_work();
+    return options_.background_share > 0 && background_credit_ms_ >= 0 && background_.has_work();
+}
+
+void Scheduler::do_background() {
+    const Clock::time_point begin = Clock::now();
+    background_.step();
+    const double ms = ms_between(begin, Clock::now());
+    if (running_.empty()) return;
+    background_credit_ms_ -= ms;
+    running_.run_for(ms * options_.decode_share);
+}
+
+void Scheduler::earn_background(double busy_ms) {
+    background_credit_ms_ =
+        std::min(0.0, background_credit_ms_ + busy_ms * options_.background_share);
+}
+
+void Scheduler::end_unstarted(Generation& generation) {
+    generation.receipt.n_prompt = static_cast<int32_t>(generation.prompt.tokens.size());
+    generation.receipt.fidelity = to_string(generation.prompt.policy.fidelity);
+    GenerateOutcome outcome;
+    outcome.finish = FinishReason::kCancelled;
+    outcome.receipt = generation.receipt;
+    metrics_.request_done(outcome);
+    generation.sink->on_done(outcome);
+}
+
+void Scheduler::end_all() {
+    std::deque<std::unique_ptr<Generation>> waiting;
+    {
+        MutexLock lock(mutex_);
+        waiting.swap(waiting_);
+    }
+    running_.cancel_all();
+    for (const auto& generation : waiting) end_unstarted(*generation);
+    background_.stop();
+}
+
+}  // namespace spolia

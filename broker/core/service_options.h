@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "broker/core/cost_model.h"
+#include "broker/core/reuse_policy.h"
+#include "index/chunker.h"
+#include "reuse/block_store.h"
+
+namespace spolia {
+
+// Everything about the core that can be set.
+struct ServiceOptions {
+    ReuseDefaults reuse;
+    ChunkerOptions chunker;
+    BlockStoreOptions store;
+
+    size_t queue_max = 64;          // requests that wait for a sequence
+    size_t encode_queue_max = 256;  // chunks seen in prompts that wait to be encoded
+    size_t put_queue_max = 1024;    // registrations that wait
+
+    bool encode_seen_chunks = true;  // else only registered chunks are encoded
+    bool capture_pages = true;       // keep exact prefixes beyond their sequence
+    bool reuse_by_cost = true;       // see PlanInput::by_cost
+    // Time that running generations get while others' prompts are computed, as a share of the time
+    // computed; at least one step a batch.
+    double decode_share = 0.25;
+    // Time that chunks and pages may take from running generations, as a share of theirs: without
+    // any, a server that is never idle would never have anything to reuse.
+    double background_share = 0.1;
+
+    std::vector<CostSample> calibration;  // measured prefills, if there are any
+};
+
+}  // namespace spolia
