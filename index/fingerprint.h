@@ -30,6 +30,7 @@ struct Key128Hash {
     size_t operator()(const Key128& key) const { return static_cast<size_t>(key.low); }
 };
 
+// Plain XXH3-128 of the bytes. Also the checksum of everything that is written to disk.
 Key128 hash_bytes(std::span<const std::byte> bytes);
 Key128 hash_text(std::string_view text);
 

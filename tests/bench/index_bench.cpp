@@ -1,0 +1,93 @@
+#include <benchmark/benchmark.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "index/chunker.h"
+#include "index/fingerprint.h"
+#include "index/registered_chunks.h"
+
+namespace {
+
+using namespace spolia;
+
+constexpr size_t kTextBytes = 100'000;
+const KeyScope kScope{{1, 2}, "tenant"};
+
+std::vector<Token> random_tokens(size_t n, uint64_t seed) {
+    std::mt19937_64 random(seed);
+    std::vector<Token> tokens(n);
+    for (Token& token : tokens) token = static_cast<Token>(random() % 150'000);
+    return tokens;
+}
+
+// Words, sentences, paragraphs; `paragraphs` false: one line of words.
+std::string make_text(bool paragraphs) {
+    std::mt19937_64 random(1);
+    std::string text;
+    while (text.size() < kTextBytes) {
+        text += "stonework" + std::to_string(random() % 1000);
+        const uint64_t draw = random() % 100;
+        text += !paragraphs ? " " : draw < 2 ? ".\n\n" : draw < 10 ? ". " : " ";
+    }
+    return text;
+}
+
+// A token every four bytes.
+TokenizedText tokenize(std::string text) {
+    TokenizedText prompt;
+    for (size_t at = 0; at < text.size(); at += 4) {
+        prompt.byte_begin.push_back(static_cast<uint32_t>(at));
+        prompt.tokens.push_back(static_cast<Token>(hash_text(text.substr(at, 4)).low % 150'000));
+    }
+    prompt.byte_begin.push_back(static_cast<uint32_t>(text.size()));
+    prompt.text = std::move(text);
+    return prompt;
+}
+
+RegisteredChunkSet register_chunks(int n, size_t n_tokens) {
+    RegisteredChunkSet::Builder builder;
+    for (int i = 0; i < n; ++i) {
+        if (!builder.add(random_tokens(n_tokens, static_cast<uint64_t>(i))).ok()) std::abort();
+    }
+    return std::move(builder).build();
+}
+
+void chunk_keys(benchmark::State& state) {
+    const std::vector<Token> tokens = random_tokens(static_cast<size_t>(state.range(0)), 1);
+    for (auto _ : state) benchmark::DoNotOptimize(chunk_key(kScope, tokens));
+    state.SetBytesProcessed(state.iterations() * state.range(0) * int64_t{sizeof(Token)});
+}
+BENCHMARK(chunk_keys)->Arg(32)->Arg(256)->Arg(1024);
+
+void segment_text(benchmark::State& state) {
+    const TokenizedText prompt = tokenize(make_text(state.range(0) != 0));
+    const std::vector<TextSpan> spans = {
+        {0, static_cast<uint32_t>(prompt.text.size()), SegmentRole::kChunk}};
+    const RegisteredChunkSet registered = register_chunks(1000, 256);
+    const RegisteredChunks* known = state.range(1) != 0 ? &registered : nullptr;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(segment_prompt(prompt, spans, kScope, ChunkerOptions{}, known));
+    }
+    state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(prompt.text.size()));
+}
+BENCHMARK(segment_text)->ArgNames({"paragraphs", "registered"})->ArgsProduct({{0, 1}, {0, 1}});
+
+void match_registered(benchmark::State& state) {
+    const RegisteredChunkSet registered = register_chunks(static_cast<int>(state.range(0)), 256);
+    std::vector<Token> tokens = random_tokens(10'000, 1 << 20);
+    const std::vector<Token> known = random_tokens(256, 3);
+    std::copy(known.begin(), known.end(), tokens.begin() + 5'000);
+    for (auto _ : state) {
+        int32_t found = 0;
+        for (size_t at = 0; at < tokens.size(); ++at) {
+            found += registered.match(std::span(tokens).subspan(at));
+        }
+        if (found != 256) state.SkipWithError("the registered chunk was not found");
+    }
+    state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(tokens.size()));
+}
+BENCHMARK(match_registered)->Arg(10)->Arg(1000)->Arg(10'000);
+
+}  // namespace
