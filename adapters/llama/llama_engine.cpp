@@ -1,0 +1,370 @@
+#include "adapters/llama/llama_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "adapters/llama/fused_prefill.h"
+#include "adapters/llama/isolated_encoder.h"
+#include "adapters/llama/kv_tensors.h"
+#include "adapters/llama/prefill_rows.h"
+#include "adapters/llama/sequence_cache.h"
+#include "adapters/llama/span_prefill.h"
+#include "llama.h"
+
+namespace spolia {
+namespace {
+
+constexpr int32_t kProbeTokens = 24;
+// Changes whenever the meaning of stored rows changes, so that old blocks are not found any more.
+constexpr std::string_view kBlockRecipe = "spolia llama f16 canonical sink 1";
+
+struct ContextFree {
+    void operator()(llama_context* context) const { llama_free(context); }
+};
+
+// Bytes that the system can give without swapping; nullopt where it does not say.
+std::optional<uint64_t> available_memory() {
+    std::ifstream info("/proc/meminfo");
+    for (std::string key; info >> key;) {
+        uint64_t kib = 0;
+        if (key == "MemAvailable:" && info >> kib) return kib << 10;
+        info.ignore(256, '\n');
+    }
+    return std::nullopt;
+}
+
+// Some ordinary tokens of the vocabulary, for probes.
+std::vector<Token> probe_tokens(const llama_vocab* vocab, int32_t n) {
+    std::vector<Token> tokens;
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    for (int32_t i = 0; static_cast<int32_t>(tokens.size()) < n; ++i) {
+        const Token token = static_cast<Token>((int64_t{i} * 7919 + n_vocab / 3) % n_vocab);
+        if (!llama_vocab_is_control(vocab, token) || i > 64 * n) tokens.push_back(token);
+    }
+    return tokens;
+}
+
+// What isolated blocks are encoded behind: the token that a prompt starts with.
+std::vector<Token> find_sink(const llama_vocab* vocab) {
+    for (const Token token : {llama_vocab_bos(vocab), llama_vocab_eot(vocab), llama_vocab_eos(vocab),
+                              llama_vocab_nl(vocab)}) {
+        if (token != LLAMA_TOKEN_NULL) return {token};
+    }
+    return {0};
+}
+
+int32_t head_dim_of(const LlamaModel& model) {
+    const int32_t n_head = std::max(1, llama_model_n_head(model.get()));
+    return static_cast<int32_t>(model.arch_number("attention.key_length")
+                                    .value_or(llama_model_n_embd(model.get()) / n_head));
+}
+
+KvLayout kv_layout_of(const LlamaModel& model) {
+    const int32_t n_head_kv = llama_model_n_head_kv(model.get());
+    const int32_t k_head = head_dim_of(model);
+    const int32_t v_head =
+        static_cast<int32_t>(model.arch_number("attention.value_length").value_or(k_head));
+    return {llama_model_n_layer(model.get()), n_head_kv * k_head, n_head_kv * v_head};
+}
+
+Key128 block_fingerprint(const LlamaModel& model, std::span<const Token> sink) {
+    std::string text = model.file_fingerprint().hex();
+    text += kBlockRecipe;
+    for (const Token token : sink) text += ' ' + std::to_string(token);
+    return hash_text(text);
+}
+
+ModelInfo describe(const LlamaModel& model) {
+    ModelInfo info;
+    info.name = std::filesystem::path(model.path()).stem().string();
+    info.architecture = model.architecture();
+    info.path = model.path();
+    info.random_weights = model.meta("spolia.random_weights").value_or("") == "true";
+    info.n_params = llama_model_n_params(model.get());
+    info.bytes = llama_model_size(model.get());
+    info.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model.get()));
+    info.n_ctx_train = llama_model_n_ctx_train(model.get());
+    info.kv = kv_layout_of(model);
+    return info;
+}
+
+// Models whose cache is more than one row a token.
+std::string reason_against_rows(const LlamaModel& model) {
+    if (llama_model_is_recurrent(model.get())) return "recurrent state";
+    if (llama_model_is_hybrid(model.get())) return "recurrent layers";
+    if (llama_model_has_encoder(model.get())) return "an encoder";
+    if (llama_model_n_swa(model.get()) > 0) return "sliding-window attention";
+    return {};
+}
+
+}  // namespace
+
+class LlamaEngine::Impl {
+public:
+    Impl(const LlamaModel& model, const LlamaEngineOptions& options)
+        : model_(model), options_(options), info_(describe(model)) {}
+
+    Status open();
+
+    Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick);
+    Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens);
+    BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
+    size_t memory_bytes() const;
+
+    const LlamaModel& model_;
+    LlamaEngineOptions options_;
+    ModelInfo info_;
+    EngineLimits limits_;
+    GateReport gate_;
+    std::vector<Token> sink_;
+    KvTensors tensors_;
+    std::unique_ptr<llama_context, ContextFree> context_;
+    std::unique_ptr<SequenceCache> cache_;
+
+private:
+    Status open_context();
+    Status open_fused();
+    Status prove();
+    Status compose(const PrefillPlan& plan, const PrefillRows& rows, const PrefillTick& tick,
+                   PrefillReport& report);
+
+    // Sequence for encoding chunks with llama_decode, behind those of the limits.
+    int32_t scratch_sequence() const { return limits_.n_sequences; }
+
+    DecoderWeights weights_;
+    LlamaRope rope_;
+    std::unique_ptr<BlendGraph> graph_;
+    std::unique_ptr<IsolatedEncoder> encoder_;
+};
+
+Status LlamaEngine::Impl::open() {
+    const llama_vocab* vocab = llama_model_get_vocab(model_.get());
+    sink_ = find_sink(vocab);
+    info_.fingerprint = block_fingerprint(model_, sink_);
+    if (options_.n_threads <= 0) {
+        options_.n_threads = std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
+    }
+
+    // The best support that nothing speaks against; the gate has the last word.
+    std::string reason = reason_against_rows(model_);
+    if (reason.empty()) {
+        Result<LlamaRope> rope = read_rope(model_, head_dim_of(model_));
+        if (rope) {
+            rope_ = std::move(rope).value();
+            info_.rope = rope_.spec;
+            info_.support = ReuseSupport::kSpans;
+            Result<DecoderWeights> weights = bind_weights(model_);
+            if (weights) {
+                weights_ = std::move(weights).value();
+                info_.support = ReuseSupport::kFused;
+            } else {
+                reason = weights.error().message;
+            }
+        } else {
+            reason = rope.error().message;
+        }
+    }
+    info_.support_reason = reason;
+
+    if (Status status = open_context(); !status) return status;
+    if (info_.support == ReuseSupport::kExactOnly) return {};
+    if (Status status = prove(); !status) {
+        if (status.error().code == ErrorCode::kOutOfMemory) return status;
+        info_.support = ReuseSupport::kExactOnly;
+        info_.support_reason = status.error().message;
+        graph_.reset();
+        encoder_.reset();
+    }
+    return {};
+}
+
+Status LlamaEngine::Impl::open_context() {
+    // Chunks of models without a fused pass are encoded in a sequence of their own.
+    const int32_t n_streams =
+        options_.n_sequences + (info_.support == ReuseSupport::kSpans ? 1 : 0);
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(options_.n_ctx) * static_cast<uint32_t>(n_streams);
+    params.n_seq_max = static_cast<uint32_t>(n_streams);
+    params.n_batch = static_cast<uint32_t>(options_.n_batch_rows);
+    params.n_ubatch = static_cast<uint32_t>(options_.n_batch_rows);
+    params.n_threads = options_.n_threads;
+    params.n_threads_batch = options_.n_threads;
+    // Keeps V rows untransposed.
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    // One stream a sequence: row r of a sequence stands in its cell r.
+    params.kv_unified = false;
+    params.no_perf = true;
+    params.cb_eval = KvTensors::on_eval;
+    params.cb_eval_user_data = &tensors_;
+
+    const uint64_t kv_bytes = uint64_t{params.n_ctx} * info_.kv.row_bytes();
+    if (const auto available = available_memory(); available && kv_bytes > *available) {
+        return Error{ErrorCode::kOutOfMemory,
+                     "the KV cache needs " + std::to_string(kv_bytes >> 20) + " MiB, but only " +
+                         std::to_string(*available >> 20) +
+                         " MiB are free; lower --ctx-size or --parallel"};
+    }
+    take_llama_error();
+    context_.reset(llama_init_from_model(model_.get(), params));
+    if (!context_) {
+        return Error{ErrorCode::kOutOfMemory, "llama.cpp can't make a context of " +
+                                                  std::to_string(n_streams) + " x " +
+                                                  std::to_string(options_.n_ctx) +
+                                                  " rows: " + take_llama_error()};
+    }
+    const int32_t n_cells = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
+    limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows};
+    cache_ = std::make_unique<SequenceCache>(context_.get(), info_.kv, n_streams, n_cells, info_.n_vocab);
+    return {};
+}
+
+Status LlamaEngine::Impl::open_fused() {
+    BlendGraphOptions options;
+    options.n_threads = options_.n_threads;
+    options.n_batch_rows = options_.n_batch_rows;
+    options.n_rows_max = limits_.n_ctx;
+    options.attention = options_.attention;
+    Result<std::unique_ptr<BlendGraph>> graph = BlendGraph::create(weights_, rope_, options);
+    if (!graph) return graph.error();
+    graph_ = std::move(graph).value();
+    encoder_ = std::make_unique<IsolatedEncoder>(*graph_, weights_, info_.kv, sink_);
+    return {};
+}
+
+Status LlamaEngine::Impl::prove() {
+    const std::vector<Token> tokens =
+        probe_tokens(llama_model_get_vocab(model_.get()), std::min(kProbeTokens, limits_.n_ctx / 4));
+    if (Status status = cache_->probe(&tensors_, tokens); !status) return status;
+    if (info_.support == ReuseSupport::kFused) {
+        if (Status status = open_fused(); !status) return status;
+    }
+    return run_load_gate(*cache_, rope_.spec, tokens, sink_, graph_.get(), encoder_.get(), gate_);
+}
+
+Result<PrefillReport> LlamaEngine::Impl::prefill(const PrefillPlan& plan, const PrefillTick& tick) {
+    Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
+    if (!rows) return rows.error();
+    PrefillReport report;
+    cache_->truncate(plan.sequence, plan.n_keep);
+    if (cache_->n_rows(plan.sequence) < plan.n_keep) {
+        return Error{ErrorCode::kUnsupported, "this model can't keep a part of a sequence"};
+    }
+    const Status status = rows->composed() && graph_
+                              ? compose(plan, *rows, tick, report)
+                              : span_prefill(*cache_, plan, *rows, rope_.spec, tick, report);
+    if (!status) {
+        cache_->truncate(plan.sequence, 0);
+        return status.error();
+    }
+    return report;
+}
+
+Status LlamaEngine::Impl::compose(const PrefillPlan& plan, const PrefillRows& rows,
+                                  const PrefillTick& tick, PrefillReport& report) {
+    const auto start = std::chrono::steady_clock::now();
+    if (Status status = cache_->place(plan.sequence, rows.n_rows, plan.n_keep, plan.blocks, rope_.spec);
+        !status) {
+        return status;
+    }
+    report.place_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                          std::chrono::steady_clock::now() - start)
+                          .count();
+    const std::vector<KvSlab> slabs = cache_->slabs(plan.sequence);
+    FusedPrefill pass(*graph_, slabs, plan.tokens, tick);
+    return pass.run(rows, plan.selector, cache_->logits(plan.sequence), report);
+}
+
+BlockMeta LlamaEngine::Impl::block_meta(const Key128& key, std::span<const Token> tokens) const {
+    BlockMeta meta;
+    meta.key = key;
+    meta.model = info_.fingerprint;
+    meta.layout = info_.kv;
+    meta.tokens.assign(tokens.begin(), tokens.end());
+    return meta;
+}
+
+Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
+                                                           std::span<const Token> tokens) {
+    if (info_.support == ReuseSupport::kExactOnly) {
+        return Error{ErrorCode::kUnsupported, "no blocks for this model: " + info_.support_reason};
+    }
+    const size_t n_rows = sink_.size() + tokens.size();
+    if (tokens.empty() || n_rows > static_cast<size_t>(limits_.n_ctx)) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "a chunk of " + std::to_string(tokens.size()) + " tokens can't be encoded"};
+    }
+    BlockMeta meta = block_meta(key, tokens);
+    meta.provenance = Provenance::kIsolated;
+    if (encoder_) return encoder_->encode(std::move(meta), rope_.spec);
+    return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec);
+}
+
+size_t LlamaEngine::Impl::memory_bytes() const {
+    return cache_->staging().capacity_bytes() + (graph_ ? graph_->memory_bytes() : 0);
+}
+
+LlamaEngine::LlamaEngine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LlamaEngine::~LlamaEngine() = default;
+
+Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(const LlamaModel& model,
+                                                         const LlamaEngineOptions& options) {
+    if (options.n_ctx < 64 || options.n_sequences < 1 || options.n_batch_rows < 1) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "a context needs at least 64 rows, one sequence and one batch row"};
+    }
+    auto impl = std::make_unique<Impl>(model, options);
+    if (Status status = impl->open(); !status) return status.error();
+    return std::unique_ptr<LlamaEngine>(new LlamaEngine(std::move(impl)));
+}
+
+const ModelInfo& LlamaEngine::info() const { return impl_->info_; }
+const EngineLimits& LlamaEngine::limits() const { return impl_->limits_; }
+const GateReport& LlamaEngine::gate() const { return impl_->gate_; }
+size_t LlamaEngine::memory_bytes() const { return impl_->memory_bytes(); }
+std::span<const Token> LlamaEngine::sink_prefix() const { return impl_->sink_; }
+
+Result<PrefillReport> LlamaEngine::prefill(const PrefillPlan& plan, const PrefillTick& tick) {
+    return impl_->prefill(plan, tick);
+}
+
+Status LlamaEngine::decode(std::span<const DecodeItem> items) { return impl_->cache_->decode(items); }
+
+std::span<const float> LlamaEngine::logits(int32_t sequence) const {
+    return std::as_const(*impl_->cache_).logits(sequence);
+}
+
+void LlamaEngine::truncate(int32_t sequence, int32_t n_rows) {
+    impl_->cache_->truncate(sequence, n_rows);
+}
+
+Result<std::unique_ptr<KvBlock>> LlamaEngine::encode_isolated(const Key128& key,
+                                                              std::span<const Token> tokens) {
+    return impl_->encode(key, tokens);
+}
+
+Result<std::unique_ptr<KvBlock>> LlamaEngine::capture_page(int32_t sequence, int32_t begin,
+                                                           const Key128& key,
+                                                           const Key128& left_context,
+                                                           std::span<const Token> tokens) {
+    if (impl_->info_.support == ReuseSupport::kExactOnly) {
+        return Error{ErrorCode::kUnsupported, "no blocks for this model: " + impl_->info_.support_reason};
+    }
+    const int32_t end = begin + static_cast<int32_t>(tokens.size());
+    if (tokens.empty() || begin < 0 || end > impl_->cache_->n_rows(sequence)) {
+        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows to capture"};
+    }
+    BlockMeta meta = impl_->block_meta(key, tokens);
+    meta.provenance = Provenance::kExact;
+    meta.left_context = left_context;
+    meta.frame_row = begin;
+    return copy_rows(*impl_->cache_, sequence, begin, std::move(meta));
+}
+
+}  // namespace spolia

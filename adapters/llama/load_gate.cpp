@@ -1,0 +1,115 @@
+#include "adapters/llama/load_gate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "adapters/llama/fused_prefill.h"
+#include "adapters/llama/span_prefill.h"
+#include "ggml.h"
+
+namespace spolia {
+namespace {
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.2g", value);
+    return text;
+}
+
+Status check_full(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
+                  BlendGraph& graph, GateReport& report) {
+    if (Status status = cache.append(0, tokens, nullptr); !status) return status;
+    const std::vector<float> dense(cache.logits(0).begin(), cache.logits(0).end());
+    if (Status status = cache.place(0, static_cast<int32_t>(tokens.size()), 0, {}, rope); !status) {
+        return status;
+    }
+    PrefillPlan plan;
+    plan.tokens = tokens;
+    const Result<PrefillRows> rows = prefill_rows(plan, cache.n_cells(), cache.layout());
+    const std::vector<KvSlab> slabs = cache.slabs(0);
+    PrefillReport ignored;
+    FusedPrefill pass(graph, slabs, tokens, nullptr);
+    if (Status status = pass.run(*rows, nullptr, cache.logits(0), ignored); !status) return status;
+    report.full_kl = kl_divergence(dense, cache.logits(0));
+    cache.truncate(0, 0);
+    if (!(report.full_kl <= kGateKlMax)) {
+        return Error{ErrorCode::kUnsupported, "recomputing every row differs from llama_decode: KL " +
+                                                  number(report.full_kl)};
+    }
+    return {};
+}
+
+double relative_error(std::span<const uint16_t> ours, std::span<const uint16_t> theirs) {
+    double error = 0.0, norm = 0.0;
+    for (size_t i = 0; i < ours.size(); ++i) {
+        const double a = ggml_fp16_to_fp32(ours[i]), b = ggml_fp16_to_fp32(theirs[i]);
+        error += (a - b) * (a - b);
+        norm += b * b;
+    }
+    return norm > 0.0 ? error / norm : error;
+}
+
+Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
+                      std::span<const Token> sink, IsolatedEncoder* encoder, GateReport& report) {
+    BlockMeta meta;
+    meta.layout = cache.layout();
+    meta.tokens.assign(tokens.begin(), tokens.end());
+    Result<std::unique_ptr<KvBlock>> block = encoder != nullptr
+                                                 ? encoder->encode(meta, rope)
+                                                 : span_encode(cache, 0, sink, meta, rope);
+    if (!block) return block.error();
+
+    const int32_t target = cache.n_cells() / 2;
+    std::vector<Token> behind_sink(sink.begin(), sink.end());
+    behind_sink.insert(behind_sink.end(), tokens.begin(), tokens.end());
+    if (Status status = cache.compute_at(0, behind_sink, target); !status) return status;
+    const int32_t n_sink = static_cast<int32_t>(sink.size());
+    const std::unique_ptr<KvBlock> there = copy_rows(cache, 0, n_sink, meta);
+    cache.truncate(0, 0);
+    shift_block(**block, rope, target + n_sink);
+    for (int32_t layer = 0; layer < cache.layout().n_layer; ++layer) {
+        const KvBlock& rotated = **block;
+        report.rotation_error = std::max(
+            {report.rotation_error, relative_error(rotated.k(layer), std::as_const(*there).k(layer)),
+             relative_error(rotated.v(layer), std::as_const(*there).v(layer))});
+    }
+    if (!(report.rotation_error <= kGateRotationErrorMax)) {
+        return Error{ErrorCode::kUnsupported,
+                     "a rotated block differs from the same chunk encoded at its position: relative "
+                     "error " + number(report.rotation_error)};
+    }
+    return {};
+}
+
+}  // namespace
+
+Status run_load_gate(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
+                     std::span<const Token> sink, BlendGraph* graph, IsolatedEncoder* encoder,
+                     GateReport& report) {
+    if (graph != nullptr) {
+        if (Status status = check_full(cache, rope, tokens, *graph, report); !status) return status;
+    }
+    return check_rotation(cache, rope, tokens, sink, encoder, report);
+}
+
+double kl_divergence(std::span<const float> p_logits, std::span<const float> q_logits) {
+    const double p_top = *std::ranges::max_element(p_logits);
+    const double q_top = *std::ranges::max_element(q_logits);
+    double p_sum = 0.0, q_sum = 0.0;
+    for (size_t i = 0; i < p_logits.size(); ++i) {
+        p_sum += std::exp(p_logits[i] - p_top);
+        q_sum += std::exp(q_logits[i] - q_top);
+    }
+    const double offset = (q_top + std::log(q_sum)) - (p_top + std::log(p_sum));
+    double kl = 0.0;
+    for (size_t i = 0; i < p_logits.size(); ++i) {
+        const double p = std::exp(p_logits[i] - p_top) / p_sum;
+        kl += p * (static_cast<double>(p_logits[i]) - q_logits[i] + offset);
+    }
+    return kl;
+}
+
+}  // namespace spolia

@@ -1,0 +1,97 @@
+#include "adapters/llama/span_prefill.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "adapters/llama/isolated_encoder.h"
+
+namespace spolia {
+namespace {
+
+std::vector<TokenSpan> runs_of(std::span<const int32_t> rows) {
+    std::vector<TokenSpan> runs;
+    for (const int32_t row : rows) {
+        if (runs.empty() || runs.back().end != row) runs.push_back({row, row});
+        runs.back().end = row + 1;
+    }
+    return runs;
+}
+
+// The parts of the plan's blocks inside [begin, end).
+std::vector<PlacedBlock> clip(std::span<const PlacedBlock> blocks, int32_t begin, int32_t end) {
+    std::vector<PlacedBlock> parts;
+    for (PlacedBlock part : blocks) {
+        const int32_t first = std::max(part.row, begin);
+        const int32_t last = std::min(part.row + part.n_rows, end);
+        if (first >= last) continue;
+        part.source_row += first - part.row;
+        part.row = first;
+        part.n_rows = last - first;
+        parts.push_back(part);
+    }
+    return parts;
+}
+
+}  // namespace
+
+Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const PrefillRows& rows,
+                    const RopeSpec& rope, const PrefillTick& tick, PrefillReport& report) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<int32_t> chosen;
+    if (plan.selector != nullptr) {
+        if (!plan.selector->stages().empty()) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "this model is computed in contiguous spans; a selector with check layers "
+                         "needs the fused pass"};
+        }
+        chosen = plan.selector->rows(rows.passive);
+    }
+    // Rows of the sequence up to `right` are as they shall be; a span appends behind them.
+    int32_t right = plan.n_keep;
+    cache.truncate(plan.sequence, right);
+    for (const TokenSpan& span : runs_of(merge_rows(rows.fresh, chosen))) {
+        if (span.begin > right) {
+            const std::vector<PlacedBlock> parts = clip(plan.blocks, right, span.begin);
+            if (Status status = cache.place(plan.sequence, span.begin, right, parts, rope); !status) {
+                return status;
+            }
+        }
+        const auto tokens = plan.tokens.subspan(static_cast<size_t>(span.begin),
+                                                static_cast<size_t>(span.size()));
+        if (Status status = cache.append(plan.sequence, tokens, tick); !status) return status;
+        right = span.end;
+        if (tick && right < rows.n_rows && !tick()) {
+            return Error{ErrorCode::kCancelled, "cancelled while its prompt was computed"};
+        }
+    }
+    report.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                            std::chrono::steady_clock::now() - start)
+                            .count();
+    count_rows(rows, std::move(chosen), report);
+    return {};
+}
+
+Result<std::unique_ptr<KvBlock>> span_encode(SequenceCache& cache, int32_t sequence,
+                                             std::span<const Token> sink, BlockMeta meta,
+                                             const RopeSpec& rope) {
+    std::vector<Token> tokens(sink.begin(), sink.end());
+    tokens.insert(tokens.end(), meta.tokens.begin(), meta.tokens.end());
+    cache.truncate(sequence, 0);
+    if (Status status = cache.append(sequence, tokens, nullptr); !status) return status.error();
+    const int32_t n_sink = static_cast<int32_t>(sink.size());
+    std::unique_ptr<KvBlock> block = copy_rows(cache, sequence, n_sink, std::move(meta));
+    cache.truncate(sequence, 0);
+    shift_block(*block, rope, -n_sink);
+    return block;
+}
+
+std::unique_ptr<KvBlock> copy_rows(const SequenceCache& cache, int32_t sequence, int32_t begin,
+                                   BlockMeta meta) {
+    auto block = std::make_unique<KvBlock>(std::move(meta));
+    for (int32_t layer = 0; layer < cache.layout().n_layer; ++layer) {
+        cache.tensors().read(layer, sequence, begin, block->k(layer), block->v(layer));
+    }
+    return block;
+}
+
+}  // namespace spolia

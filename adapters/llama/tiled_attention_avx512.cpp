@@ -1,0 +1,2 @@
+#define SPOLIA_ATTENTION_NAMESPACE attention_avx512
+#include "adapters/llama/tiled_attention_kernel.inc"
