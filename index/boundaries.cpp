@@ -104,8 +104,8 @@ std::vector<Boundary> sentence_boundaries(std::string_view text) {
         at += std::max<size_t>(length, 1);
         if (length == 0) continue;
         while (const size_t tail = sentence_tail(text.substr(at))) at += tail;
-        if (at < text.size())
-            found.push_back(boundary_at(text, static_cast<uint32_t>(at), kSentence));
+        const uint32_t position = static_cast<uint32_t>(at);
+        if (at < text.size()) found.push_back(boundary_at(text, position, kSentence));
     }
     return found;
 }
@@ -115,8 +115,8 @@ std::vector<Boundary> local_maxima(std::span<const Boundary> boundaries, int32_t
         return int64_t{boundaries[j].token} - boundaries[i].token < window;
     };
     std::vector<bool> beaten(boundaries.size(), false);
-    // Boundaries that nothing behind them has outranked so far, so each is outranked by none above
-    // it: the nearest one before i that i doesn't outrank is on top once the others are gone.
+    // Boundaries that none behind them has outranked so far, best at the bottom. Once those that
+    // boundary i outranks are gone, the top is the nearest one before i that wins against it.
     std::vector<size_t> open;
     for (size_t i = 0; i < boundaries.size(); ++i) {
         for (; !open.empty() && outranks(boundaries[i], boundaries[open.back()]); open.pop_back()) {
