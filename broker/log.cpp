@@ -6,11 +6,12 @@
 #include <cmath>
 #include <ctime>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include "index/thread_annotations.h"
 
 namespace spolia {
 namespace {
@@ -104,10 +105,10 @@ struct Log {
     LogFormat format = LogFormat::kText;
 };
 
-std::mutex log_mutex;
+Mutex log_mutex;
 
-// Guarded by log_mutex, and read by value: the logger itself is thread-safe.
-Log& the_log() {
+// Read by value: the logger itself is thread-safe.
+Log& the_log() REQUIRES(log_mutex) {
     static Log log = [] {
         Log first;
         first.logger = std::make_shared<spdlog::logger>(
@@ -161,7 +162,7 @@ std::string format_log_line(LogFormat format, LogLevel level, std::string_view t
 }
 
 void start_log(LogFormat format, LogLevel level) {
-    const std::lock_guard lock(log_mutex);
+    const MutexLock lock(log_mutex);
     the_log().format = format;
     the_log().logger->set_level(spdlog_level(level));
 }
@@ -169,7 +170,7 @@ void start_log(LogFormat format, LogLevel level) {
 void log_event(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
     Log log;
     {
-        const std::lock_guard lock(log_mutex);
+        const MutexLock lock(log_mutex);
         log = the_log();
     }
     if (level == LogLevel::kOff || !log.logger->should_log(spdlog_level(level))) return;

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "broker/config.h"
+#include "broker/http/generation_events.h"
+#include "broker/http/router.h"
+
+namespace spolia {
+
+// One client's connection: requests one after the other, each answered before the next is read.
+// Everything runs on the socket's strand; drain() and abort() may be called from any thread.
+class Connection : public std::enable_shared_from_this<Connection> {
+public:
+    Connection(boost::asio::ip::tcp::socket socket, const ServerConfig& config,
+               const Router& router);
+
+    // Serves until the client or the server ends it.
+    boost::asio::awaitable<void> run();
+
+    // Ends the connection once the request being served is answered; at once when there is none.
+    void drain();
+    // Ends it now. What is being generated is cancelled.
+    void abort();
+
+private:
+    template <class T>
+    using Awaitable = boost::asio::awaitable<T>;
+    using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+
+    // A request being served, and what the log is to say of it.
+    struct Exchange {
+        HttpRequest request;
+        std::chrono::steady_clock::time_point start;
+        unsigned version = 11;
+        bool head_only = false;
+        bool keep_alive = false;
+        int status = 0;  // 0: the client got no response
+        std::string generation;  // id
+        std::optional<GenerateOutcome> outcome;
+        bool ended = false;  // the generation, by itself
+    };
+
+    // Those that give bool say whether the connection can go on.
+    Awaitable<bool> wait_for_request();
+    Awaitable<bool> serve_one();
+    Awaitable<bool> read_body(Parser& parser, Exchange& exchange);
+    Awaitable<bool> refuse_malformed(boost::system::error_code error);
+    Awaitable<bool> refuse_unread(const HttpResponse& response, Exchange& exchange);
+    Awaitable<void> linger();
+    Awaitable<bool> answer(Reply reply, Exchange& exchange);
+    Awaitable<bool> answer_deferred(const Deferred& deferred, Exchange& exchange);
+    Awaitable<bool> answer_generation(Generation generation, Exchange& exchange);
+    Awaitable<bool> send_whole(Generation& generation, GenerationMailbox& mailbox,
+                               Exchange& exchange);
+    Awaitable<bool> send_stream(Generation& generation, GenerationMailbox& mailbox,
+                                Exchange& exchange);
+    Awaitable<void> watch_client();
+
+    Awaitable<bool> write(const HttpResponse& response, Exchange& exchange);
+    Awaitable<bool> write_stream_header(const HttpResponse& header, Exchange& exchange);
+    Awaitable<bool> write_stream(const std::string& bytes, bool last, const Exchange& exchange);
+    template <class Message>
+    void fill_header(Message& message, const HttpResponse& response,
+                     const Exchange& exchange) const;
+    static void note(const GenerationEvent& event, Exchange& exchange);
+    void log(const Exchange& exchange) const;
+
+    boost::beast::tcp_stream stream_;
+    boost::beast::flat_buffer buffer_;
+    const ServerConfig& config_;
+    const Router& router_;
+    bool waiting_ = false;   // for a request's first byte
+    bool draining_ = false;
+};
+
+}  // namespace spolia

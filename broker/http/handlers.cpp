@@ -1,0 +1,103 @@
+#include "broker/http/handlers.h"
+
+#include <ctime>
+
+#include "broker/wire/status.h"
+#include "broker/wire/text_requests.h"
+
+namespace spolia {
+namespace {
+
+HttpResponse json_response(std::string body) {
+    HttpResponse response;
+    response.body = std::move(body);
+    return response;
+}
+
+HttpResponse json_response(const Parsed<std::string>& body) {
+    return body.ok() ? json_response(*body) : error_response(body.error());
+}
+
+// Names that clients may give the model, the shown one first.
+std::vector<std::string> model_names(const HandlerContext& context) {
+    const std::string& own = context.service.model().name;
+    if (context.alias.empty()) return {own};
+    return {std::string(context.alias), own};
+}
+
+using ParseFunction = Parsed<ParsedRequest> (*)(std::string_view, const RequestContext&);
+
+Parsed<ParsedRequest> parse(const HandlerContext& context, ParseFunction function) {
+    const std::vector<std::string> names = model_names(context);
+    return function(context.request.body, RequestContext{context.service.text(), names,
+                                                         context.tenant, context.limits});
+}
+
+Reply generate(const HandlerContext& context, ParseFunction function) {
+    Parsed<ParsedRequest> request = parse(context, function);
+    if (!request.ok()) return error_response(request.error());
+    Generation generation;
+    generation.service = &context.service;
+    generation.head = {request->surface, request->generate.id, model_names(context).front(),
+                       std::time(nullptr)};
+    generation.request = std::move(*request);
+    return generation;
+}
+
+}  // namespace
+
+Reply handle_chat(const HandlerContext& context) {
+    return generate(context, parse_chat_request);
+}
+
+Reply handle_completion(const HandlerContext& context) {
+    return generate(context, parse_completion_request);
+}
+
+Reply handle_plan(const HandlerContext& context) {
+    const Parsed<ParsedRequest> request = parse(context, parse_plan_request);
+    if (!request.ok()) return error_response(request.error());
+    const Result<PlanPreview> plan = context.service.plan(request->generate);
+    if (!plan.ok()) return error_response(api_error(plan.error()));
+    return json_response(plan_json(*plan));
+}
+
+Reply handle_embeddings(const HandlerContext&) {
+    return error_response(ApiError{501, "this model does not make embeddings",
+                                   "not_supported_error", "", "not_supported"});
+}
+
+Reply handle_models(const HandlerContext& context) {
+    return json_response(models_json(context.service.model(), model_names(context).front(),
+                                     context.started));
+}
+
+Reply handle_tokenize(const HandlerContext& context) {
+    return json_response(
+        tokenize_response(context.request.body, context.service.text(), context.limits));
+}
+
+Reply handle_detokenize(const HandlerContext& context) {
+    return json_response(
+        detokenize_response(context.request.body, context.service.text(), context.limits));
+}
+
+Reply handle_apply_template(const HandlerContext& context) {
+    const std::vector<std::string> names = model_names(context);
+    return json_response(render_prompt(
+        context.request.body,
+        RequestContext{context.service.text(), names, context.tenant, context.limits}));
+}
+
+Reply handle_metrics(const HandlerContext& context) {
+    HttpResponse response;
+    response.body = context.service.metrics_text();
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+}
+
+Reply handle_stats(const HandlerContext& context) {
+    return json_response(stats_json(context.service.stats()));
+}
+
+}  // namespace spolia

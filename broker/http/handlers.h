@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "broker/http/reply.h"
+
+namespace spolia {
+
+// What a handler works with. Borrows; lives as long as the call.
+struct HandlerContext {
+    Service& service;
+    const HttpRequest& request;
+    std::string_view tenant;
+    std::string_view tail;  // of the path, where the route ends in "*"
+    std::string_view alias;
+    JsonLimits limits;
+    int64_t started;  // Unix time
+};
+
+Reply handle_chat(const HandlerContext& context);
+Reply handle_completion(const HandlerContext& context);
+Reply handle_plan(const HandlerContext& context);
+Reply handle_embeddings(const HandlerContext& context);
+Reply handle_models(const HandlerContext& context);
+Reply handle_tokenize(const HandlerContext& context);
+Reply handle_detokenize(const HandlerContext& context);
+Reply handle_apply_template(const HandlerContext& context);
+Reply handle_metrics(const HandlerContext& context);
+Reply handle_stats(const HandlerContext& context);
+Reply handle_put_chunks(const HandlerContext& context);
+Reply handle_list_chunks(const HandlerContext& context);
+Reply handle_get_chunk(const HandlerContext& context);
+Reply handle_delete_chunk(const HandlerContext& context);
+
+}  // namespace spolia

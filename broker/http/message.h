@@ -1,0 +1,37 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "broker/wire/api_error.h"
+
+namespace spolia {
+
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+// A request as handlers see it.
+struct HttpRequest {
+    std::string method;  // "GET"
+    std::string path;    // percent-decoded, without the query
+    std::map<std::string, std::string> query;
+    std::string authorization;  // the header's value
+    std::string body;
+};
+
+struct HttpResponse {
+    int status = 200;
+    std::string body;
+    std::string content_type = "application/json; charset=utf-8";
+    HttpHeaders headers;
+};
+
+// Fills path and query from a request's target.
+void set_target(HttpRequest& request, std::string_view target);
+
+// Overload is told to come back later.
+HttpResponse error_response(const ApiError& error);
+
+}  // namespace spolia

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "broker/http/message.h"
+#include "broker/service.h"
+#include "broker/wire/requests.h"
+#include "broker/wire/response.h"
+
+namespace spolia {
+
+// A generation that the router wants started, and how its response is to look.
+struct Generation {
+    Service* service = nullptr;
+    ParsedRequest request;
+    ResponseHead head;
+};
+
+// A response that is there later: `start` gets the function that takes it, from any thread.
+struct Deferred {
+    std::function<void(std::function<void(HttpResponse)>)> start;
+};
+
+// What the router makes of a request.
+using Reply = std::variant<HttpResponse, Generation, Deferred>;
+
+struct TextEvent {
+    std::string text;
+};
+
+// The calls of a GenerateSink, as values.
+using GenerationEvent = std::variant<Receipt, TextEvent, GenerateOutcome, Error>;
+
+// Gathers a generation's text for a response in one piece.
+class WholeReply {
+public:
+    WholeReply(ResponseHead head, std::unique_ptr<OutputParser> parser);
+
+    // The response, once the event is the last one, or the text can't be parsed.
+    std::optional<HttpResponse> take(const GenerationEvent& event);
+
+private:
+    HttpResponse finish(const GenerateOutcome& outcome);
+
+    ResponseHead head_;
+    std::unique_ptr<OutputParser> parser_;  // null: text is content
+    Message message_;
+};
+
+// Turns a generation's events into server-sent events.
+class StreamReply {
+public:
+    StreamReply(ResponseHead head, std::unique_ptr<OutputParser> parser, bool include_usage);
+
+    // The response's header, known at the first event. A stream that starts with an error is none.
+    static HttpResponse header(const GenerationEvent& first);
+
+    // The bytes to send for an event, which may be none.
+    std::string take(const GenerationEvent& event);
+    // The last bytes have been given. When no outcome was among the events, the generation is to be
+    // cancelled.
+    bool ended() const { return ended_; }
+
+private:
+    std::string text(std::string_view text);
+    std::string finish(const GenerateOutcome& outcome);
+    std::string fail(const Error& error);
+    std::string delta_event(const MessageDelta& delta);
+
+    ResponseHead head_;
+    std::unique_ptr<OutputParser> parser_;
+    bool include_usage_;
+    bool started_ = false;
+    bool has_tool_calls_ = false;
+    bool ended_ = false;
+};
+
+}  // namespace spolia
