@@ -42,7 +42,7 @@ enum class Tier : uint8_t { kRam, kDisk };
 
 struct BlockStoreOptions {
     uint64_t ram_bytes_max = uint64_t{2} << 30;
-    std::filesystem::path directory;  // empty: no disk tier
+    std::filesystem::path directory{};  // empty: no disk tier
     uint64_t disk_bytes_max = uint64_t{16} << 30;
     // Blocks waiting to be written; beyond it new blocks stay in RAM only and are counted.
     uint64_t write_queue_bytes_max = uint64_t{256} << 20;
