@@ -4,8 +4,8 @@
 #include <condition_variable>
 #include <mutex>
 
-// Clang's thread-safety analysis (-Wthread-safety) proves at compile time that what a lock guards is
-// touched under that lock only. Other compilers see nothing of it.
+// Clang's thread-safety analysis (-Wthread-safety) proves at compile time that what a lock guards
+// is touched under that lock only. Other compilers see nothing of it.
 #if defined(__clang__)
 #define SPOLIA_THREAD_ATTRIBUTE(x) __attribute__((x))
 #else

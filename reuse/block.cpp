@@ -33,7 +33,8 @@ void KvBlock::AlignedFree::operator()(std::byte* pointer) const {
 }
 
 size_t KvBlock::layer_elements() const {
-    const auto row = static_cast<size_t>(meta_.layout.k_dim) + static_cast<size_t>(meta_.layout.v_dim);
+    const auto row =
+        static_cast<size_t>(meta_.layout.k_dim) + static_cast<size_t>(meta_.layout.v_dim);
     return row * meta_.tokens.size();
 }
 

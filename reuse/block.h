@@ -15,17 +15,17 @@ namespace spolia {
 
 // Where a block's rows come from, best first.
 enum class Provenance : uint8_t {
-    kExact = 0,       // dense compute behind this very prefix
-    kIsolated = 1,    // encoded alone behind the sink prefix
-    kContextual = 2,  // cut out of a dense prefill; meta.left_context names the context
-    kApproximate = 3, // mended or predicted
+    kExact = 0,        // dense compute behind this very prefix
+    kIsolated = 1,     // encoded alone behind the sink prefix
+    kContextual = 2,   // cut out of a dense prefill; meta.left_context names the context
+    kApproximate = 3,  // mended or predicted
 };
 std::string_view to_string(Provenance provenance);
 
 struct BlockMeta {
-    Key128 key;          // chunk_key(), or chain_key() for a page of a prefix chain
-    Key128 model;        // fingerprint of the model and of everything that shapes its K and V
-    Key128 left_context; // chain key of the text before; Key128{} where there is none
+    Key128 key;           // chunk_key(), or chain_key() for a page of a prefix chain
+    Key128 model;         // fingerprint of the model and of everything that shapes its K and V
+    Key128 left_context;  // chain key of the text before; Key128{} where there is none
     Provenance provenance = Provenance::kIsolated;
     // Position at which the first row's K stands as stored. 0 is the canonical frame, in which all
     // chunks are stored. Pages of a prefix chain keep their own position, because they are only

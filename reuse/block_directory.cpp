@@ -19,9 +19,7 @@ constexpr std::string_view kSetAside = "set_aside";
 constexpr std::string_view kSuffix = ".kv";
 constexpr int kSameNameMax = 10000;
 
-std::string folder_of(const Key128& key) {
-    return key.hex().substr(0, 2);
-}
+std::string folder_of(const Key128& key) { return key.hex().substr(0, 2); }
 
 std::string name_of(const Key128& key) {
     return folder_of(key) + "/" + key.hex() + std::string(kSuffix);
@@ -35,13 +33,12 @@ std::string incoming_name_of(const Key128& key) {
 std::optional<Key128> key_of(const std::string& name) {
     const std::string stem = std::filesystem::path(name).stem().string();
     const std::optional<Key128> key = Key128::from_hex(stem);
-    return key && stem + std::string(kSuffix) == std::filesystem::path(name).filename() ? key
-                                                                                       : std::nullopt;
+    return key && stem + std::string(kSuffix) == std::filesystem::path(name).filename()
+               ? key
+               : std::nullopt;
 }
 
-Error corrupt(const std::string& what) {
-    return {ErrorCode::kCorrupt, what};
-}
+Error corrupt(const std::string& what) { return {ErrorCode::kCorrupt, what}; }
 
 Status read_exactly(int file, std::span<std::byte> bytes, uint64_t offset) {
     while (!bytes.empty()) {
@@ -50,7 +47,8 @@ Status read_exactly(int file, std::span<std::byte> bytes, uint64_t offset) {
             continue;
         }
         if (n < 0) {
-            return Error{ErrorCode::kIo, std::string("can't read a block: ") + std::strerror(errno)};
+            return Error{ErrorCode::kIo,
+                         std::string("can't read a block: ") + std::strerror(errno)};
         }
         if (n == 0) {
             return corrupt("the file shrank while it was read");
@@ -123,7 +121,8 @@ Result<std::unique_ptr<BlockDirectory>> BlockDirectory::open(const std::filesyst
         const std::string why = errno == EWOULDBLOCK
                                     ? "another process uses it; give each process its own"
                                     : std::strerror(errno);
-        return Error{ErrorCode::kIo, "can't lock the block directory " + path.string() + ": " + why};
+        return Error{ErrorCode::kIo,
+                     "can't lock the block directory " + path.string() + ": " + why};
     }
     return std::unique_ptr<BlockDirectory>(
         new BlockDirectory(path, std::move(folder), model, layout));
@@ -145,7 +144,8 @@ BlockDirectory::ScanReport BlockDirectory::scan(const std::function<void(Found)>
     return result;
 }
 
-void BlockDirectory::scan_folder(const std::string& folder, const std::function<void(Found)>& report,
+void BlockDirectory::scan_folder(const std::string& folder,
+                                 const std::function<void(Found)>& report,
                                  ScanReport& result) const {
     std::error_code error;
     for (const std::string& file : entries_of(path_ / folder, error)) {
@@ -269,9 +269,7 @@ void BlockDirectory::discard_incoming(const Key128& key) const {
     ::unlinkat(folder_.get(), incoming_name_of(key).c_str(), 0);
 }
 
-Status BlockDirectory::sync(const Key128& key) const {
-    return sync_folder(folder_of(key));
-}
+Status BlockDirectory::sync(const Key128& key) const { return sync_folder(folder_of(key)); }
 
 Result<std::unique_ptr<KvBlock>> BlockDirectory::read(const BlockMeta& meta) const {
     const std::string name = name_of(meta.key);
@@ -312,9 +310,7 @@ Status BlockDirectory::remove(const Key128& key) const {
     return {};
 }
 
-Status BlockDirectory::set_aside(const Key128& key) const {
-    return set_aside_file(name_of(key));
-}
+Status BlockDirectory::set_aside(const Key128& key) const { return set_aside_file(name_of(key)); }
 
 Status BlockDirectory::set_aside_file(const std::string& name) const {
     if (Status made = make_folder(std::string(kSetAside)); !made.ok()) {

@@ -213,7 +213,8 @@ Result<BlockHeader> decode_block_header(std::span<const std::byte> header, uint6
         return corrupt("its header does not match its checksum");
     }
     const std::span<const std::byte> padding = header.subspan(end);
-    if (std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {
+    if (std::any_of(padding.begin(), padding.end(),
+                    [](std::byte b) { return b != std::byte{0}; })) {
         return corrupt("its padding is not zero");
     }
     BlockHeader result;

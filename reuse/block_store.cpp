@@ -40,9 +40,7 @@ const KvBlock& BlockPin::operator*() const {
     return *entry_->block;
 }
 
-const KvBlock* BlockPin::operator->() const {
-    return &**this;
-}
+const KvBlock* BlockPin::operator->() const { return &**this; }
 
 // One lock guards both tiers and the write queue. Reading, writing and syncing of files happen
 // outside it; what another thread changed meanwhile is looked at again after.
@@ -100,8 +98,8 @@ private:
     std::thread writer_;
 };
 
-BlockStore::Impl::Impl(const BlockStoreOptions& options, const Key128& model, const KvLayout& layout,
-                       std::unique_ptr<BlockDirectory> directory)
+BlockStore::Impl::Impl(const BlockStoreOptions& options, const Key128& model,
+                       const KvLayout& layout, std::unique_ptr<BlockDirectory> directory)
     : options_(options),
       model_(model),
       layout_(layout),
@@ -192,7 +190,8 @@ void BlockStore::Impl::drop_unreadable(const DiskRecord& record, const Error& er
     }
 }
 
-std::optional<Tier> BlockStore::Impl::where(const Key128& key, std::span<const Token> tokens) const {
+std::optional<Tier> BlockStore::Impl::where(const Key128& key,
+                                            std::span<const Token> tokens) const {
     MutexLock lock(mutex_);
     if (const RamEntry* entry = ram_.lookup(key)) {
         return same_tokens(entry->block->meta(), tokens) ? std::optional(Tier::kRam) : std::nullopt;
@@ -424,20 +423,12 @@ Result<BlockPin> BlockStore::insert(std::unique_ptr<KvBlock> block) {
     return impl_->insert(std::move(block));
 }
 
-bool BlockStore::erase(const Key128& key) {
-    return impl_->erase(key);
-}
+bool BlockStore::erase(const Key128& key) { return impl_->erase(key); }
 
-void BlockStore::flush() {
-    impl_->flush();
-}
+void BlockStore::flush() { impl_->flush(); }
 
-BlockStoreStats BlockStore::stats() const {
-    return impl_->stats();
-}
+BlockStoreStats BlockStore::stats() const { return impl_->stats(); }
 
-std::vector<BlockStore::Listing> BlockStore::list(size_t n_max) const {
-    return impl_->list(n_max);
-}
+std::vector<BlockStore::Listing> BlockStore::list(size_t n_max) const { return impl_->list(n_max); }
 
 }  // namespace spolia

@@ -17,8 +17,8 @@ namespace spolia {
 class BlockStore;
 struct RamEntry;
 
-// Holds a block in memory for as long as it lives. Empty when there is no block. Move-only; must not
-// outlive its BlockStore.
+// Holds a block in memory for as long as it lives. Empty when there is no block. Move-only; must
+// not outlive its BlockStore.
 class BlockPin {
 public:
     BlockPin() = default;

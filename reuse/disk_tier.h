@@ -17,10 +17,10 @@ struct DiskRecord {
     uint64_t generation = 0;  // differs between two blocks of one key, one after the other
 };
 
-// What a BlockDirectory holds, by key, least recently used first out; the files' bytes stay within the
-// budget. Token ids are kept in memory: 4 bytes a row, where the row itself takes thousands.
-// Not thread-safe: BlockStore holds its lock around every call. Of the disk it does only what takes a
-// moment (rename, unlink), so that index and folder never disagree.
+// What a BlockDirectory holds, by key, least recently used first out; the files' bytes stay within
+// the budget. Token ids are kept in memory: 4 bytes a row, where the row itself takes thousands.
+// Not thread-safe: BlockStore holds its lock around every call. Of the disk it does only what takes
+// a moment (rename, unlink), so that index and folder never disagree.
 class DiskTier {
 public:
     // Scans the directory, which must outlive this.
@@ -33,8 +33,8 @@ public:
     Status make_room(uint64_t bytes);
     // Publishes a block written to the directory's incoming folder.
     Status publish(const BlockMeta& meta);
-    // Forgets the block, if it is there, and removes its file or moves it out of the way. On failure the
-    // file stays where it is, and will be found again by the next process.
+    // Forgets the block, if it is there, and removes its file or moves it out of the way. On
+    // failure the file stays where it is, and will be found again by the next process.
     Status remove(const Key128& key);
     Status set_aside(const Key128& key);
 

@@ -18,9 +18,9 @@ namespace spolia {
 
 // What an engine can do with blocks of the loaded model.
 enum class ReuseSupport : uint8_t {
-    kFused,       // selective recompute in one fused pass; every selector
-    kSpans,       // contiguous spans through the backend's own decode; selectors without stages
-    kExactOnly,   // exact prefixes only
+    kFused,      // selective recompute in one fused pass; every selector
+    kSpans,      // contiguous spans through the backend's own decode; selectors without stages
+    kExactOnly,  // exact prefixes only
 };
 std::string_view to_string(ReuseSupport support);
 
@@ -48,8 +48,8 @@ struct EngineLimits {
 
 // Rows of a block placed in a prompt.
 struct PlacedBlock {
-    int32_t row = 0;              // position of the first placed row in the prompt
-    int32_t source_row = 0;       // first row used of the block
+    int32_t row = 0;         // position of the first placed row in the prompt
+    int32_t source_row = 0;  // first row used of the block
     int32_t n_rows = 0;
     const KvBlock* block = nullptr;  // pinned by the caller for the whole call
     // The rows are those that dense compute leaves here, bit by bit: pages of a prefix chain behind
@@ -72,13 +72,13 @@ struct PrefillPlan {
 };
 
 struct PrefillReport {
-    int32_t n_exact = 0;     // kept, or from exact pages
-    int32_t n_shifted = 0;   // from blocks, as they were but rotated
-    int32_t n_blended = 0;   // under blocks, recomputed because the selector asked
-    int32_t n_computed = 0;  // in no block
-    int64_t place_us = 0;    // rotation, placement and handover of blocks
-    int64_t check_us = 0;    // dense layers and deviations up to the last check stage
-    int64_t compute_us = 0;  // the rest of the pass
+    int32_t n_exact = 0;                // kept, or from exact pages
+    int32_t n_shifted = 0;              // from blocks, as they were but rotated
+    int32_t n_blended = 0;              // under blocks, recomputed because the selector asked
+    int32_t n_computed = 0;             // in no block
+    int64_t place_us = 0;               // rotation, placement and handover of blocks
+    int64_t check_us = 0;               // dense layers and deviations up to the last check stage
+    int64_t compute_us = 0;             // the rest of the pass
     std::vector<int32_t> blended_rows;  // ascending
 };
 
@@ -118,8 +118,8 @@ public:
     virtual Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
                                                              std::span<const Token> tokens) = 0;
 
-    // Copies rows [begin, begin + tokens.size()) of a sequence into a block that keeps their position
-    // (frame_row = begin), for pages of a prefix chain.
+    // Copies rows [begin, begin + tokens.size()) of a sequence into a block that keeps their
+    // position (frame_row = begin), for pages of a prefix chain.
     virtual Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
                                                           const Key128& key,
                                                           const Key128& left_context,

@@ -14,7 +14,9 @@ struct KvLayout {
     size_t k_row_bytes() const { return static_cast<size_t>(k_dim) * sizeof(uint16_t); }
     size_t v_row_bytes() const { return static_cast<size_t>(v_dim) * sizeof(uint16_t); }
     // Bytes of one token's K and V over all layers.
-    size_t row_bytes() const { return static_cast<size_t>(n_layer) * (k_row_bytes() + v_row_bytes()); }
+    size_t row_bytes() const {
+        return static_cast<size_t>(n_layer) * (k_row_bytes() + v_row_bytes());
+    }
 
     bool operator==(const KvLayout&) const = default;
 };

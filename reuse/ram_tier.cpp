@@ -9,9 +9,7 @@ namespace spolia {
 namespace {
 
 // Acquire pairs with the release in BlockPin: reads of the block are over before it is freed.
-bool pinned(const RamEntry& entry) {
-    return entry.pins.load(std::memory_order_acquire) > 0;
-}
+bool pinned(const RamEntry& entry) { return entry.pins.load(std::memory_order_acquire) > 0; }
 
 }  // namespace
 

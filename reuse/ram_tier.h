@@ -32,8 +32,8 @@ struct RamEntry {
 };
 
 // Blocks in memory by key, least recently used first out. The bytes of resident blocks and of
-// pinned orphans stay within the budget; pinned blocks are never evicted. Not thread-safe: BlockStore
-// holds its lock around every call.
+// pinned orphans stay within the budget; pinned blocks are never evicted. Not thread-safe:
+// BlockStore holds its lock around every call.
 class RamTier {
 public:
     explicit RamTier(uint64_t bytes_max) : bytes_max_(bytes_max) {}

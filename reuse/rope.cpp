@@ -8,9 +8,7 @@
 
 namespace spolia {
 
-Rotation::Rotation(const RopeSpec& spec, int32_t delta) {
-    reset(spec, delta);
-}
+Rotation::Rotation(const RopeSpec& spec, int32_t delta) { reset(spec, delta); }
 
 void Rotation::reset(const RopeSpec& spec, int32_t delta) {
     assert(spec.n_rot >= 0 && spec.n_rot <= spec.head_dim && spec.n_rot % 2 == 0);
@@ -68,13 +66,14 @@ RotateKernel best_rotate_kernel() {
     return best;
 }
 
-void rotate_rows(const Rotation& rotation, const uint16_t* source, uint16_t* target,
-                 int64_t n_rows, int32_t k_dim, RotateKernel kernel) {
+void rotate_rows(const Rotation& rotation, const uint16_t* source, uint16_t* target, int64_t n_rows,
+                 int32_t k_dim, RotateKernel kernel) {
     assert(n_rows >= 0 && k_dim >= 0 && kernel_available(kernel));
     if (rotation.identity()) {
         if (source != target) {
-            std::memcpy(target, source,
-                        static_cast<size_t>(n_rows) * static_cast<size_t>(k_dim) * sizeof(uint16_t));
+            std::memcpy(
+                target, source,
+                static_cast<size_t>(n_rows) * static_cast<size_t>(k_dim) * sizeof(uint16_t));
         }
         return;
     }

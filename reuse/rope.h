@@ -58,7 +58,7 @@ bool kernel_available(RotateKernel kernel);
 // Rotates n_rows rows of k_dim half floats (k_dim a multiple of head_dim) from `source` to `target`
 // in fp32. Both are row-major and dense; they may be equal, but must not overlap otherwise.
 // The identity copies bit by bit.
-void rotate_rows(const Rotation& rotation, const uint16_t* source, uint16_t* target,
-                 int64_t n_rows, int32_t k_dim, RotateKernel kernel = best_rotate_kernel());
+void rotate_rows(const Rotation& rotation, const uint16_t* source, uint16_t* target, int64_t n_rows,
+                 int32_t k_dim, RotateKernel kernel = best_rotate_kernel());
 
 }  // namespace spolia

@@ -51,8 +51,8 @@ SPOLIA_AVX2 inline int32_t rotate_interleaved(const Rotation& rotation, const ui
         const __m256 sine = load_twice(rotation.sines().data() + i);
         const __m256 pairs = load_halves(source + 2 * i);
         const __m256 swapped = _mm256_permute_ps(pairs, 0b10'11'00'01);
-        store_halves(target + 2 * i, _mm256_addsub_ps(_mm256_mul_ps(pairs, cosine),
-                                                      _mm256_mul_ps(swapped, sine)));
+        store_halves(target + 2 * i,
+                     _mm256_addsub_ps(_mm256_mul_ps(pairs, cosine), _mm256_mul_ps(swapped, sine)));
     }
     return i;
 }

@@ -55,12 +55,13 @@ SPOLIA_AVX512 inline void rotate_interleaved(const Rotation& rotation, const uin
         const __mmask16 mask = lanes(2 * (half - i));
         const __m512 cosine = load_twice(pair_mask, rotation.cosines().data() + i);
         const __m512 sine = load_twice(pair_mask, rotation.sines().data() + i);
-        const __m512 signed_sine = _mm512_castsi512_ps(
-            _mm512_xor_si512(_mm512_castps_si512(sine), minus_even));
+        const __m512 signed_sine =
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(sine), minus_even));
         const __m512 pairs = load_halves(mask, source + 2 * i);
         const __m512 swapped = _mm512_maskz_permute_ps(mask, pairs, 0b10'11'00'01);
-        store_halves(mask, target + 2 * i, _mm512_add_ps(_mm512_mul_ps(pairs, cosine),
-                                                         _mm512_mul_ps(swapped, signed_sine)));
+        store_halves(
+            mask, target + 2 * i,
+            _mm512_add_ps(_mm512_mul_ps(pairs, cosine), _mm512_mul_ps(swapped, signed_sine)));
     }
 }
 

@@ -8,10 +8,10 @@
 
 namespace spolia {
 
-// The kernels behind rotate_rows(). A row is a run of heads, so that rows need no loop of their own:
-// each kernel rotates `n_heads` heads of rotation.head_dim() half floats. `source` may equal `target`.
-// All kernels do the same fp32 operations (two products, one sum, no fused multiply-add), and
-// so agree bit by bit. Those for x86 are for processors that kernel_available() affirms.
+// The kernels behind rotate_rows(). A row is a run of heads, so that rows need no loop of their
+// own: each kernel rotates `n_heads` heads of rotation.head_dim() half floats. `source` may equal
+// `target`. All kernels do the same fp32 operations (two products, one sum, no fused multiply-add),
+// and so agree bit by bit. Those for x86 are for processors that kernel_available() affirms.
 void rotate_heads_scalar(const Rotation& rotation, const uint16_t* source, uint16_t* target,
                          int64_t n_heads);
 void rotate_heads_avx2(const Rotation& rotation, const uint16_t* source, uint16_t* target,

@@ -20,7 +20,7 @@ public:
     std::span<const CheckStage> stages() const final { return {}; }
     std::vector<int32_t> choose(int32_t, std::span<const int32_t>, std::span<const float>,
                                 int32_t) const final {
-        assert(!"a selector without stages is not asked at a stage");
+        assert(false && "a selector without stages is not asked at a stage");
         return {};
     }
 };
@@ -60,9 +60,9 @@ public:
         std::vector<int32_t> rows;
         for (const PassiveSpan& span : spans) {
             if (!span.settled) {
-                append_rows({span.rows.begin,
-                             span.rows.begin + std::min(head_rows_, span.rows.size())},
-                            rows);
+                append_rows(
+                    {span.rows.begin, span.rows.begin + std::min(head_rows_, span.rows.size())},
+                    rows);
             }
         }
         return rows;
@@ -83,8 +83,7 @@ public:
     Deviation deviation() const override { return deviation_; }
     std::vector<int32_t> rows(std::span<const PassiveSpan>) const override { return {}; }
     std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
-                                std::span<const float> deviation,
-                                int32_t n_passive) const override;
+                                std::span<const float> deviation, int32_t n_passive) const override;
 
 private:
     std::vector<CheckStage> stages_;
@@ -111,10 +110,9 @@ std::vector<int32_t> CacheBlendSelector::choose(int32_t stage, std::span<const i
     };
     std::vector<size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_keep), order.end(),
-                     [&](size_t a, size_t b) {
-                         return rank(a) != rank(b) ? rank(a) > rank(b) : a < b;
-                     });
+    std::nth_element(
+        order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_keep), order.end(),
+        [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
     order.resize(n_keep);
     std::sort(order.begin(), order.end());
     std::vector<int32_t> kept;
@@ -125,9 +123,7 @@ std::vector<int32_t> CacheBlendSelector::choose(int32_t stage, std::span<const i
     return kept;
 }
 
-Error invalid(std::string message) {
-    return {ErrorCode::kInvalidArgument, std::move(message)};
-}
+Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
 Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
     if (stages.empty()) {
@@ -150,8 +146,9 @@ Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
                            " does not come after the stage before; give stages in layer order");
         }
         if (i > 0 && stage.ratio > stages[i - 1].ratio) {
-            return invalid(where + "ratio " + std::to_string(stage.ratio) +
-                           " is above that of the stage before; rows that were dropped stay dropped");
+            return invalid(
+                where + "ratio " + std::to_string(stage.ratio) +
+                " is above that of the stage before; rows that were dropped stay dropped");
         }
     }
     return {};
@@ -191,8 +188,6 @@ Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, in
     return invalid("unknown selector \"" + params.policy + "\"; known: " + known_names());
 }
 
-std::span<const std::string_view> selector_names() {
-    return kNames;
-}
+std::span<const std::string_view> selector_names() { return kNames; }
 
 }  // namespace spolia

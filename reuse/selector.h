@@ -29,9 +29,9 @@ struct CheckStage {
 };
 
 struct SelectorParams {
-    std::string policy = "cacheblend";   // none | full | epic | cacheblend
+    std::string policy = "cacheblend";             // none | full | epic | cacheblend
     std::vector<CheckStage> stages = {{1, 0.15}};  // cacheblend; ratios descend, layers ascend
-    int32_t head_rows = 16;              // epic: rows at the head of every chunk
+    int32_t head_rows = 16;                        // epic: rows at the head of every chunk
     Deviation deviation = Deviation::kBoth;
 };
 
@@ -50,8 +50,8 @@ public:
     // Passive rows to recompute from layer 0 on, ascending. Only for selectors without stages.
     virtual std::vector<int32_t> rows(std::span<const PassiveSpan> spans) const = 0;
 
-    // The rows that stay active behind stage `stage`, ascending: a subset of `candidates` (ascending
-    // passive rows still active), whose relative squared deviations are `deviation`.
+    // The rows that stay active behind stage `stage`, ascending: a subset of `candidates`
+    // (ascending passive rows still active), whose relative squared deviations are `deviation`.
     // n_passive is the number of passive rows in the whole prompt, which ratios refer to.
     virtual std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
                                         std::span<const float> deviation,

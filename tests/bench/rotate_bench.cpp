@@ -1,5 +1,5 @@
-// Placing blocks (K rotated, V copied) beside memcpy of the same bytes, one thread. The working set is
-// far beyond every cache, as it is when a prompt of many chunks is put together.
+// Placing blocks (K rotated, V copied) beside memcpy of the same bytes, one thread. The working set
+// is far beyond every cache, as it is when a prompt of many chunks is put together.
 #include <benchmark/benchmark.h>
 
 #include <chrono>

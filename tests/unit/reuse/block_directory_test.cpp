@@ -57,27 +57,26 @@ struct Damage {
     std::function<void(std::string&)> apply;
 };
 
-void flip(char& byte) {
-    byte = static_cast<char>(byte ^ 1);
-}
+void flip(char& byte) { byte = static_cast<char>(byte ^ 1); }
 
-// One of every kind; the header of block 3 is 192 bytes long, 6 token ids and 16 of checksum included.
+// One of every kind; the header of block 3 is 192 bytes long, 6 token ids and 16 of checksum
+// included.
 std::vector<Damage> damages() {
     std::vector<Damage> list;
     const std::pair<const char*, size_t> fields[] = {
-        {"magic", 0},        {"version", 8},         {"provenance", 12}, {"model", 16},
-        {"key", 32},         {"left context", 48},   {"layers", 64},     {"k_dim", 68},
-        {"v_dim", 72},       {"rows", 76},           {"frame row", 80},  {"reserved", 84},
-        {"payload size", 88}, {"payload hash", 96},  {"tokens", 112},    {"header hash", 136},
-        {"padding", 160},    {"first row", 192},     {"middle row", 300}};
+        {"magic", 0},         {"version", 8},       {"provenance", 12}, {"model", 16},
+        {"key", 32},          {"left context", 48}, {"layers", 64},     {"k_dim", 68},
+        {"v_dim", 72},        {"rows", 76},         {"frame row", 80},  {"reserved", 84},
+        {"payload size", 88}, {"payload hash", 96}, {"tokens", 112},    {"header hash", 136},
+        {"padding", 160},     {"first row", 192},   {"middle row", 300}};
     for (const auto& [name, at] : fields) {
         list.push_back({name, [at = at](std::string& file) { flip(file[at]); }});
     }
     list.push_back({"last byte", [](std::string& file) { flip(file.back()); }});
     list.push_back({"empty", [](std::string& file) { file.clear(); }});
     for (const size_t size : {1, 50, 111, 112, 130, 160, 192, 200}) {
-        list.push_back({"cut to " + std::to_string(size),
-                        [size](std::string& file) { file.resize(size); }});
+        list.push_back(
+            {"cut to " + std::to_string(size), [size](std::string& file) { file.resize(size); }});
     }
     list.push_back({"one byte more", [](std::string& file) { file.push_back('\0'); }});
     list.push_back({"a page more", [](std::string& file) { file.append(4096, '\0'); }});
@@ -88,9 +87,7 @@ std::vector<Damage> damages() {
 }
 
 // Block 3 + 5i, of the same size as block 3, is for damage i; block 4 stays whole.
-uint64_t damaged_id(size_t i) {
-    return 3 + 5 * i;
-}
+uint64_t damaged_id(size_t i) { return 3 + 5 * i; }
 
 void fill_for(const fs::path& directory, size_t n_damages) {
     const auto store = open_store(directory);
@@ -188,8 +185,8 @@ TEST(BlockDirectory, SetsAsideBlocksOfAnotherModelOrLayout) {
     {
         const Key128 other{7, 7};
         const fs::path copy =
-            directory.path() / other.hex() / fs::relative(block_path(directory.path(), 1),
-                                                          model_path(directory.path()));
+            directory.path() / other.hex() /
+            fs::relative(block_path(directory.path(), 1), model_path(directory.path()));
         fs::create_directories(copy.parent_path());
         fs::copy_file(block_path(directory.path(), 1), copy);
         const auto store = BlockStore::open({.directory = directory.path()}, other, kLayout);

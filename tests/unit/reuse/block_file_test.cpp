@@ -23,8 +23,8 @@ std::vector<std::byte> file_of(const KvBlock& block) {
 
 // Reads a file as the store does; null when any check fails.
 std::unique_ptr<KvBlock> parse(std::span<const std::byte> file) {
-    const auto offset = payload_offset(file.first(std::min(file.size(), kBlockPrefixBytes)),
-                                       file.size());
+    const auto offset =
+        payload_offset(file.first(std::min(file.size(), kBlockPrefixBytes)), file.size());
     if (!offset.ok()) {
         EXPECT_EQ(offset.error().code, ErrorCode::kCorrupt);
         return nullptr;
@@ -106,7 +106,8 @@ TEST(BlockFile, NoticesZeroedRanges) {
     const std::vector<std::byte> whole = file_of(*make_block(3));
     for (size_t begin = 0; begin < whole.size(); begin += 16) {
         std::vector<std::byte> damaged = whole;
-        std::fill(damaged.begin() + static_cast<std::ptrdiff_t>(begin), damaged.end(), std::byte{0});
+        std::fill(damaged.begin() + static_cast<std::ptrdiff_t>(begin), damaged.end(),
+                  std::byte{0});
         ASSERT_EQ(parse(damaged), nullptr) << begin;
     }
 }
@@ -125,8 +126,9 @@ TEST(BlockFile, SurvivesTheFuzzCorpus) {
     const std::filesystem::path corpus = std::filesystem::path(SPOLIA_FUZZ_CORPUS) / "block_file";
     for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
         const std::string bytes = test::read_file(entry.path());
-        EXPECT_EQ(LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()),
-                  0);
+        EXPECT_EQ(
+            LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()),
+            0);
         ++n;
     }
     EXPECT_GE(n, 5u);

@@ -32,9 +32,7 @@ std::unique_ptr<BlockStore> open_store(const BlockStoreOptions& options) {
     return std::move(store).value();
 }
 
-uint64_t ram_bytes_of(uint64_t id) {
-    return KvBlock::bytes_total(meta_of(id));
-}
+uint64_t ram_bytes_of(uint64_t id) { return KvBlock::bytes_total(meta_of(id)); }
 
 // Room for blocks 0 .. n - 1 and not a byte more.
 uint64_t room_for(uint64_t n) {
@@ -217,8 +215,7 @@ TEST(BlockStore, ErasesFromAllTiers) {
 
 TEST(BlockStore, LosesNothingWhenRamIsSmallerThanTheQueue) {
     const TempDirectory directory;
-    const auto store =
-        open_store({.ram_bytes_max = room_for(3), .directory = directory.path()});
+    const auto store = open_store({.ram_bytes_max = room_for(3), .directory = directory.path()});
     for (uint64_t id = 0; id < 25; ++id) {
         put(*store, id);
         EXPECT_LE(store->stats().ram_bytes, room_for(3));

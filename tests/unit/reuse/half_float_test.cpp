@@ -12,8 +12,8 @@ namespace {
 double exact_value(uint16_t half) {
     const int exponent = (half >> 10) & 0x1f;
     const int mantissa = half & 0x3ff;
-    const double magnitude = exponent == 0 ? std::ldexp(mantissa, -24)
-                                           : std::ldexp(1024 + mantissa, exponent - 25);
+    const double magnitude =
+        exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
     return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 

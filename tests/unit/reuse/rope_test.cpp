@@ -83,8 +83,8 @@ Case random_case(std::mt19937_64& random) {
     const int32_t n_rot = pick(0, 1) == 0 ? head_dim : 2 * pick(0, head_dim / 2);
     const int32_t deltas[] = {0, 1, -1, 37, -4096, 131072, 2'000'000'000, -2'000'000'000};
     Case c;
-    c.spec = make_spec(pick(0, 1) == 0 ? RopePairs::kNeox : RopePairs::kInterleaved, head_dim, n_rot,
-                       pick(0, 1) == 0 ? 1e4 : 1e6);
+    c.spec = make_spec(pick(0, 1) == 0 ? RopePairs::kNeox : RopePairs::kInterleaved, head_dim,
+                       n_rot, pick(0, 1) == 0 ? 1e4 : 1e6);
     c.delta = pick(0, 1) == 0 ? deltas[pick(0, 7)] : pick(-100000, 100000);
     c.n_rows = pick(0, 9);
     c.k_dim = head_dim * pick(1, 4);
@@ -116,7 +116,8 @@ TEST(Rope, EveryKernelRotatesAsExactArithmeticDoes) {
             Halves target(c.source.size(), 0xffff);
             rotate_rows(rotation, c.source.data(), target.data(), c.n_rows, c.k_dim, kernel);
             for (size_t i = 0; i < target.size(); ++i) {
-                ASSERT_NEAR(half_to_float(target[i]), expected[i], tolerance(expected[i], magnitude));
+                ASSERT_NEAR(half_to_float(target[i]), expected[i],
+                            tolerance(expected[i], magnitude));
             }
             Halves in_place = c.source;
             rotate_rows(rotation, in_place.data(), in_place.data(), c.n_rows, c.k_dim, kernel);
@@ -141,7 +142,8 @@ TEST(Rope, WritesNothingBehindItsRows) {
                 Halves target(n + 32, 0x1234);
                 const Rotation rotation(make_spec(pairs, head_dim, head_dim), 5);
                 rotate_rows(rotation, source.data(), target.data(), 3, head_dim, kernel);
-                EXPECT_TRUE(std::all_of(target.begin() + static_cast<std::ptrdiff_t>(n), target.end(),
+                EXPECT_TRUE(std::all_of(target.begin() + static_cast<std::ptrdiff_t>(n),
+                                        target.end(),
                                         [](uint16_t half) { return half == 0x1234; }));
             }
         }

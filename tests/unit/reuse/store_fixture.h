@@ -37,9 +37,7 @@ private:
 };
 
 // Block number `id`: its key, its tokens and, with a version, its rows follow from the number.
-inline Key128 key_of(uint64_t id) {
-    return {id * 0x9e3779b97f4a7c15u, id};
-}
+inline Key128 key_of(uint64_t id) { return {id * 0x9e3779b97f4a7c15u, id}; }
 
 inline std::vector<Token> tokens_of(uint64_t id) {
     std::vector<Token> tokens(3 + id % 5);
@@ -96,7 +94,8 @@ inline std::filesystem::path block_path(const std::filesystem::path& root, uint6
 inline size_t count_entries(const std::filesystem::path& folder) {
     std::error_code missing;
     size_t n = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+    for ([[maybe_unused]] const auto& entry :
+         std::filesystem::directory_iterator(folder, missing)) {
         ++n;
     }
     return n;
