@@ -139,9 +139,15 @@ using V = std::string_view;
 
 constexpr ConfigOption kOptions[] = {
     {"model.path", "--model", "SPOLIA_MODEL", "FILE", "the model, a GGUF file",
-     [](C c, V v) { c.model.path = v; return Status(); }},
+     [](C c, V v) {
+         c.model.path = v;
+         return Status();
+     }},
     {"model.alias", "--alias", "SPOLIA_ALIAS", "NAME", "the model's name for clients",
-     [](C c, V v) { c.model.alias = v; return Status(); }},
+     [](C c, V v) {
+         c.model.alias = v;
+         return Status();
+     }},
     {"model.ctx_size", "--ctx-size", "SPOLIA_CTX_SIZE", "N",
      "tokens of each sequence; 0: as trained",
      [](C c, V v) { return set_natural(c.model.n_ctx, v); }},
@@ -155,7 +161,10 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_integer<int32_t>(c.model.n_ubatch, v, 1, 1 << 16); }},
 
     {"server.host", "--host", "SPOLIA_HOST", "ADDRESS", "address to listen on",
-     [](C c, V v) { c.server.host = v; return Status(); }},
+     [](C c, V v) {
+         c.server.host = v;
+         return Status();
+     }},
     {"server.port", "--port", "SPOLIA_PORT", "N", "port to listen on; 0: any free one",
      [](C c, V v) { return set_integer<uint16_t>(c.server.port, v, 0, 65535); }},
     {"server.api_key", "--api-key", "SPOLIA_API_KEY", "[TENANT:]KEY[,...]",
@@ -169,15 +178,16 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_switch(c.server.allow_open, v); }},
     {"server.cors_origin", "--cors-origin", "SPOLIA_CORS_ORIGIN", "ORIGIN",
      "web pages that may call; * is any, empty is none",
-     [](C c, V v) { c.server.cors_origin = v; return Status(); }},
+     [](C c, V v) {
+         c.server.cors_origin = v;
+         return Status();
+     }},
     {"server.threads", "--http-threads", "SPOLIA_HTTP_THREADS", "N", "threads that serve HTTP",
      [](C c, V v) { return set_integer<int32_t>(c.server.n_threads, v, 1, 256); }},
     {"server.connections_max", "--connections-max", "SPOLIA_CONNECTIONS_MAX", "N",
-     "connections at a time",
-     [](C c, V v) { return set_positive(c.server.connections_max, v); }},
+     "connections at a time", [](C c, V v) { return set_positive(c.server.connections_max, v); }},
     {"server.header_bytes_max", "--header-max", "SPOLIA_HEADER_MAX", "BYTES",
-     "longest request header",
-     [](C c, V v) { return set_bytes(c.server.header_bytes_max, v); }},
+     "longest request header", [](C c, V v) { return set_bytes(c.server.header_bytes_max, v); }},
     {"server.body_bytes_max", "--body-max", "SPOLIA_BODY_MAX", "BYTES", "longest request body",
      [](C c, V v) { return set_bytes(c.server.body_bytes_max, v); }},
     {"server.json_depth_max", "--json-depth-max", "SPOLIA_JSON_DEPTH_MAX", "N",
@@ -202,8 +212,12 @@ constexpr ConfigOption kOptions[] = {
      "time that running requests get at the end",
      [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
 
-    {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR", "where KV blocks are kept on disk",
-     [](C c, V v) { c.cache.directory = v; return Status(); }},
+    {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
+     "where KV blocks are kept on disk",
+     [](C c, V v) {
+         c.cache.directory = v;
+         return Status();
+     }},
     {"cache.ram", "--cache-ram", "SPOLIA_CACHE_RAM", "BYTES", "KV blocks in memory",
      [](C c, V v) { return set_bytes(c.cache.ram_bytes_max, v); }},
     {"cache.disk", "--cache-disk", "SPOLIA_CACHE_DISK", "BYTES", "KV blocks on disk",
@@ -237,12 +251,13 @@ constexpr ConfigOption kOptions[] = {
          c.log.format = *value;
          return {};
      }},
-    {"log.level", "--log-level", "SPOLIA_LOG_LEVEL", "LEVEL", "debug | info | warning | error | off",
+    {"log.level", "--log-level", "SPOLIA_LOG_LEVEL", "LEVEL",
+     "debug | info | warning | error | off",
      [](C c, V v) -> Status {
          const std::optional<LogLevel> value = log_level_from(v);
          if (!value) {
-             return invalid("expected debug, info, warning, error or off, got '" +
-                            std::string(v) + "'");
+             return invalid("expected debug, info, warning, error or off, got '" + std::string(v) +
+                            "'");
          }
          c.log.level = *value;
          return {};
@@ -307,9 +322,7 @@ Status check_together(const Config& config) {
 
 }  // namespace
 
-std::span<const ConfigOption> config_options() {
-    return kOptions;
-}
+std::span<const ConfigOption> config_options() { return kOptions; }
 
 const ConfigOption* find_config_option(std::string_view key) {
     const auto found = std::find_if(std::begin(kOptions), std::end(kOptions),

@@ -31,14 +31,14 @@ struct ModelConfig {
     int32_t n_sequences = 4;     // generations at a time
     int32_t n_threads = 0;       // 0: one a core
     int32_t n_gpu_layers = 0;
-    int32_t n_ubatch = 512;      // rows computed at once
+    int32_t n_ubatch = 512;  // rows computed at once
 };
 
 struct ServerConfig {
     std::string host = "127.0.0.1";
-    uint16_t port = 8080;        // 0: any free one
-    std::vector<ApiKey> keys;    // empty: everybody may, as the only tenant
-    bool allow_open = false;     // listen beyond this machine without keys
+    uint16_t port = 8080;           // 0: any free one
+    std::vector<ApiKey> keys;       // empty: everybody may, as the only tenant
+    bool allow_open = false;        // listen beyond this machine without keys
     std::string cors_origin = "*";  // empty: no CORS headers
     int32_t n_threads = 4;
     int32_t connections_max = 256;
@@ -51,7 +51,7 @@ struct ServerConfig {
     int32_t write_timeout_ms = 30'000;   // for one write that the client does not take
     // Text that waits for a client to read it; a client further behind loses its request.
     uint64_t stream_queue_bytes_max = uint64_t{1} << 20;
-    int32_t stop_grace_ms = 10'000;      // for running requests, once told to stop
+    int32_t stop_grace_ms = 10'000;  // for running requests, once told to stop
 };
 
 struct CacheConfig {
@@ -71,7 +71,7 @@ struct ReuseConfig {
 };
 
 struct LimitsConfig {
-    int32_t queue_max = 64;         // requests that wait for a sequence
+    int32_t queue_max = 64;          // requests that wait for a sequence
     int32_t encode_queue_max = 256;  // chunks that wait to be encoded
 };
 
@@ -105,12 +105,12 @@ std::span<const ConfigOption> config_options();
 struct ConfigSources {
     std::vector<std::pair<std::string, std::string>> flags;  // option key -> value, in their order
     std::function<const char*(const char*)> environment;     // like getenv; may be empty
-    std::filesystem::path file;  // TOML; empty: none
+    std::filesystem::path file;                              // TOML; empty: none
 };
 
-// Fails on a value out of range, an unknown key of the file (with its line), and a file that can't be
-// read. Besides the options the file may hold [[server.keys]] {key, tenant} and [reuse.agents.NAME]
-// {fidelity, policy, recompute_ratio, head_rows}.
+// Fails on a value out of range, an unknown key of the file (with its line), and a file that can't
+// be read. Besides the options the file may hold [[server.keys]] {key, tenant} and
+// [reuse.agents.NAME] {fidelity, policy, recompute_ratio, head_rows}.
 Result<Config> load_config(const ConfigSources& sources);
 
 // Whether the server may listen on config.host: beyond this machine only with keys or allow_open.

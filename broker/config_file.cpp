@@ -20,8 +20,8 @@ public:
         return error(node.source().begin.line, message);
     }
     Error error(uint64_t line, std::string_view message) const {
-        return Error{ErrorCode::kInvalidArgument, path_.string() + ":" + std::to_string(line) +
-                                                      ": " + std::string(message)};
+        return Error{ErrorCode::kInvalidArgument,
+                     path_.string() + ":" + std::to_string(line) + ": " + std::string(message)};
     }
 
 private:
@@ -69,8 +69,8 @@ Status apply_agent(ReuseOptions& agent, const toml::table& table, const Place& p
     for (const auto& [name, value] : table) {
         const std::string_view key = name.str();
         const std::optional<std::string> text = scalar_text(value);
-        const bool known = key == "fidelity" || key == "policy" || key == "recompute_ratio" ||
-                           key == "head_rows";
+        const bool known =
+            key == "fidelity" || key == "policy" || key == "recompute_ratio" || key == "head_rows";
         if (!known || !text) {
             return place.error(value, "unknown setting of an agent: " + std::string(key) +
                                           "; there are fidelity, policy, recompute_ratio, "

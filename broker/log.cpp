@@ -80,9 +80,10 @@ void append_value(std::string& line, const LogField& field, bool quote_always) {
     } else {
         const double number = std::get<double>(field.value);
         std::array<char, 64> digits;
-        const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
-                                       std::isfinite(number) && std::abs(number) < 1e15 ? number : 0,
-                                       std::chars_format::fixed, 3);
+        const auto end =
+            std::to_chars(digits.data(), digits.data() + digits.size(),
+                          std::isfinite(number) && std::abs(number) < 1e15 ? number : 0,
+                          std::chars_format::fixed, 3);
         line.append(digits.data(), end.ptr);
     }
 }
@@ -175,8 +176,8 @@ void log_event(LogLevel level, std::string_view message, std::initializer_list<L
     }
     if (level == LogLevel::kOff || !log.logger->should_log(spdlog_level(level))) return;
     log.logger->log(spdlog_level(level), spdlog::string_view_t(format_log_line(
-                        log.format, level, time_now(), message,
-                        std::span(fields.begin(), fields.size()))));
+                                             log.format, level, time_now(), message,
+                                             std::span(fields.begin(), fields.size()))));
 }
 
 }  // namespace spolia

@@ -14,7 +14,8 @@ enum class LogFormat : uint8_t { kText, kJson };
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError, kOff };
 
 std::optional<LogFormat> log_format_from(std::string_view text);  // text | json
-std::optional<LogLevel> log_level_from(std::string_view text);    // debug | info | warning | error | off
+std::optional<LogLevel> log_level_from(
+    std::string_view text);  // debug | info | warning | error | off
 
 struct LogField {
     std::string_view key;

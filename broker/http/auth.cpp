@@ -20,10 +20,10 @@ bool equal_in_constant_time(std::string_view given, std::string_view key) {
 std::string_view bearer_token(std::string_view authorization) {
     constexpr std::string_view kScheme = "bearer ";
     if (authorization.size() < kScheme.size()) return {};
-    const bool bearer = std::equal(kScheme.begin(), kScheme.end(), authorization.begin(),
-                                   [](char scheme, char given) {
-                                       return scheme == std::tolower(static_cast<unsigned char>(given));
-                                   });
+    const bool bearer = std::equal(
+        kScheme.begin(), kScheme.end(), authorization.begin(), [](char scheme, char given) {
+            return scheme == std::tolower(static_cast<unsigned char>(given));
+        });
     if (!bearer) return {};
     std::string_view token = authorization.substr(kScheme.size());
     token.remove_prefix(std::min(token.find_first_not_of(' '), token.size()));

@@ -18,8 +18,10 @@ public:
     void take(size_t index, Result<std::vector<ChunkInfo>> result) {
         {
             const MutexLock lock(mutex_);
-            if (result.ok()) chunks_[index] = *std::move(result);
-            else if (!failure_) failure_ = std::move(result).error();
+            if (result.ok())
+                chunks_[index] = *std::move(result);
+            else if (!failure_)
+                failure_ = std::move(result).error();
             if (--n_missing_ > 0) return;
         }
         finish_(response());

@@ -25,9 +25,7 @@ namespace {
 constexpr size_t kAheadBytesMax = size_t{64} << 10;
 constexpr milliseconds kLinger{2000};
 
-auto result_in(error_code& error) {
-    return asio::redirect_error(asio::use_awaitable, error);
-}
+auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
 // Cancels a generation that its connection leaves unfinished.
 class GenerationGuard {
@@ -91,7 +89,8 @@ Connection::Awaitable<bool> Connection::wait_for_request() {
     error_code error;
     waiting_ = true;
     stream_.expires_after(milliseconds(config_.idle_timeout_ms));
-    const size_t n_bytes = co_await stream_.async_read_some(buffer_.prepare(4096), result_in(error));
+    const size_t n_bytes =
+        co_await stream_.async_read_some(buffer_.prepare(4096), result_in(error));
     waiting_ = false;
     buffer_.commit(n_bytes);
     co_return !error;
@@ -118,8 +117,10 @@ Connection::Awaitable<bool> Connection::serve_one() {
 
     bool go_on = false;
     if (const std::optional<HttpResponse> refusal = router_.refuse(exchange.request)) {
-        if (parser.is_done()) go_on = co_await write(*refusal, exchange);
-        else go_on = co_await refuse_unread(*refusal, exchange);
+        if (parser.is_done())
+            go_on = co_await write(*refusal, exchange);
+        else
+            go_on = co_await refuse_unread(*refusal, exchange);
     } else if (co_await read_body(parser, exchange)) {
         std::optional<Reply> reply;
         try {
@@ -131,7 +132,7 @@ Connection::Awaitable<bool> Connection::serve_one() {
         go_on = co_await answer(std::move(*reply), exchange);
     }
     log(exchange);
-    co_return go_on && exchange.keep_alive && !draining_;
+    co_return go_on&& exchange.keep_alive && !draining_;
 }
 
 Connection::Awaitable<bool> Connection::read_body(Parser& parser, Exchange& exchange) {
@@ -154,14 +155,14 @@ Connection::Awaitable<bool> Connection::read_body(Parser& parser, Exchange& exch
 Connection::Awaitable<bool> Connection::refuse_malformed(error_code error) {
     ApiError refusal = bad_request("the request is not HTTP as expected: " + error.message());
     if (error == http::error::body_limit) {
-        refusal = ApiError{413, "the body is longer than " +
-                                    std::to_string(config_.body_bytes_max) +
-                                    " bytes (server.body_bytes_max)",
+        refusal = ApiError{413,
+                           "the body is longer than " + std::to_string(config_.body_bytes_max) +
+                               " bytes (server.body_bytes_max)",
                            "invalid_request_error", "", "body_too_long"};
     } else if (error == http::error::header_limit) {
-        refusal = ApiError{431, "the header is longer than " +
-                                    std::to_string(config_.header_bytes_max) +
-                                    " bytes (server.header_bytes_max)",
+        refusal = ApiError{431,
+                           "the header is longer than " + std::to_string(config_.header_bytes_max) +
+                               " bytes (server.header_bytes_max)",
                            "invalid_request_error", "", "header_too_long"};
     } else if (error.category() != make_error_code(http::error::bad_method).category() ||
                error == http::error::end_of_stream || error == http::error::partial_message) {
@@ -237,8 +238,7 @@ Connection::Awaitable<bool> Connection::answer_generation(Generation generation,
 }
 
 Connection::Awaitable<bool> Connection::send_whole(Generation& generation,
-                                                   GenerationMailbox& mailbox,
-                                                   Exchange& exchange) {
+                                                   GenerationMailbox& mailbox, Exchange& exchange) {
     WholeReply reply(generation.head, std::move(generation.request.parser));
     for (;;) {
         const std::vector<GenerationEvent> events = co_await mailbox.take();
@@ -278,12 +278,13 @@ void Connection::note(const GenerationEvent& event, Exchange& exchange) {
 }
 
 // Returns when the client hangs up, so that nothing is computed for nobody. Whatever it sends ahead
-// is kept for later. A client that only closes its sending side counts as gone, as with llama-server.
+// is kept for later. A client that only closes its sending side counts as gone, as with
+// llama-server.
 Connection::Awaitable<void> Connection::watch_client() {
     error_code error;
     while (!error && buffer_.size() < kAheadBytesMax) {
-        const size_t n_bytes = co_await stream_.socket().async_read_some(
-            buffer_.prepare(4096), result_in(error));
+        const size_t n_bytes =
+            co_await stream_.socket().async_read_some(buffer_.prepare(4096), result_in(error));
         buffer_.commit(n_bytes);
     }
     if (!error) {
@@ -341,7 +342,8 @@ Connection::Awaitable<bool> Connection::write_stream(const std::string& bytes, b
         co_await asio::async_write(stream_, buffer, result_in(error));
         co_return !error;
     }
-    if (!bytes.empty()) co_await asio::async_write(stream_, http::make_chunk(buffer), result_in(error));
+    if (!bytes.empty())
+        co_await asio::async_write(stream_, http::make_chunk(buffer), result_in(error));
     if (last && !error) {
         co_await asio::async_write(stream_, http::make_chunk_last(), result_in(error));
     }
@@ -356,19 +358,31 @@ void Connection::log(const Exchange& exchange) const {
     const int64_t status = exchange.status;
     if (!exchange.outcome) {
         log_event(LogLevel::kInfo, "request",
-                  {{"method", request.method}, {"path", request.path}, {"status", status},
-                   {"tenant", tenant}, {"ms", elapsed.count()}, {"id", exchange.generation}});
+                  {{"method", request.method},
+                   {"path", request.path},
+                   {"status", status},
+                   {"tenant", tenant},
+                   {"ms", elapsed.count()},
+                   {"id", exchange.generation}});
         return;
     }
     const GenerateOutcome& outcome = *exchange.outcome;
     const Receipt& receipt = outcome.receipt;
     log_event(LogLevel::kInfo, "request",
-              {{"method", request.method}, {"path", request.path}, {"status", status},
-               {"tenant", tenant}, {"ms", elapsed.count()}, {"id", exchange.generation},
-               {"policy", receipt.policy}, {"prompt", int64_t{receipt.n_prompt}},
-               {"exact", int64_t{receipt.n_exact}}, {"shifted", int64_t{receipt.n_shifted}},
-               {"blended", int64_t{receipt.n_blended}}, {"computed", int64_t{receipt.n_computed}},
-               {"generated", int64_t{outcome.n_generated}}, {"ttft_ms", receipt.ttft_ms},
+              {{"method", request.method},
+               {"path", request.path},
+               {"status", status},
+               {"tenant", tenant},
+               {"ms", elapsed.count()},
+               {"id", exchange.generation},
+               {"policy", receipt.policy},
+               {"prompt", int64_t{receipt.n_prompt}},
+               {"exact", int64_t{receipt.n_exact}},
+               {"shifted", int64_t{receipt.n_shifted}},
+               {"blended", int64_t{receipt.n_blended}},
+               {"computed", int64_t{receipt.n_computed}},
+               {"generated", int64_t{outcome.n_generated}},
+               {"ttft_ms", receipt.ttft_ms},
                {"finish", to_string(outcome.finish)}});
 }
 

@@ -47,7 +47,7 @@ private:
         unsigned version = 11;
         bool head_only = false;
         bool keep_alive = false;
-        int status = 0;  // 0: the client got no response
+        int status = 0;          // 0: the client got no response
         std::string generation;  // id
         std::optional<GenerateOutcome> outcome;
         bool ended = false;  // the generation, by itself
@@ -82,7 +82,7 @@ private:
     boost::beast::flat_buffer buffer_;
     const ServerConfig& config_;
     const Router& router_;
-    bool waiting_ = false;   // for a request's first byte
+    bool waiting_ = false;  // for a request's first byte
     bool draining_ = false;
 };
 

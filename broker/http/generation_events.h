@@ -14,7 +14,8 @@ using GenerationMailbox = Mailbox<GenerationEvent>;
 // Hands a generation's events from the engine thread over to a connection.
 class MailboxSink : public GenerateSink {
 public:
-    explicit MailboxSink(std::shared_ptr<GenerationMailbox> mailbox) : mailbox_(std::move(mailbox)) {}
+    explicit MailboxSink(std::shared_ptr<GenerationMailbox> mailbox)
+        : mailbox_(std::move(mailbox)) {}
 
     void on_start(const Receipt& receipt) override { mailbox_->put(receipt, 0); }
     void on_text(std::string text, Token) override {

@@ -29,8 +29,8 @@ using ParseFunction = Parsed<ParsedRequest> (*)(std::string_view, const RequestC
 
 Parsed<ParsedRequest> parse(const HandlerContext& context, ParseFunction function) {
     const std::vector<std::string> names = model_names(context);
-    return function(context.request.body, RequestContext{context.service.text(), names,
-                                                         context.tenant, context.limits});
+    return function(context.request.body,
+                    RequestContext{context.service.text(), names, context.tenant, context.limits});
 }
 
 Reply generate(const HandlerContext& context, ParseFunction function) {
@@ -46,9 +46,7 @@ Reply generate(const HandlerContext& context, ParseFunction function) {
 
 }  // namespace
 
-Reply handle_chat(const HandlerContext& context) {
-    return generate(context, parse_chat_request);
-}
+Reply handle_chat(const HandlerContext& context) { return generate(context, parse_chat_request); }
 
 Reply handle_completion(const HandlerContext& context) {
     return generate(context, parse_completion_request);
@@ -68,8 +66,8 @@ Reply handle_embeddings(const HandlerContext&) {
 }
 
 Reply handle_models(const HandlerContext& context) {
-    return json_response(models_json(context.service.model(), model_names(context).front(),
-                                     context.started));
+    return json_response(
+        models_json(context.service.model(), model_names(context).front(), context.started));
 }
 
 Reply handle_tokenize(const HandlerContext& context) {

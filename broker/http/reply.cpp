@@ -10,14 +10,10 @@ Result<MessageDelta> parse(OutputParser* parser, std::string_view text, bool fin
     return delta;
 }
 
-std::string sse(const std::string& json) {
-    return "data: " + json + "\n\n";
-}
+std::string sse(const std::string& json) { return "data: " + json + "\n\n"; }
 
 // A client that is still there did not cancel: the server did, because it stops.
-Error stopping() {
-    return Error{ErrorCode::kCancelled, "the server is stopping; try again later"};
-}
+Error stopping() { return Error{ErrorCode::kCancelled, "the server is stopping; try again later"}; }
 
 // exact + reused + computed are all tokens of the prompt; mended ones count as computed.
 HttpHeaders receipt_headers(const Receipt& receipt) {
@@ -69,7 +65,8 @@ HttpResponse StreamReply::header(const GenerationEvent& first) {
     const auto* outcome = std::get_if<GenerateOutcome>(&first);
     const auto* receipt = outcome != nullptr ? &outcome->receipt : std::get_if<Receipt>(&first);
     if (receipt != nullptr) {
-        for (auto& header : receipt_headers(*receipt)) response.headers.push_back(std::move(header));
+        for (auto& header : receipt_headers(*receipt))
+            response.headers.push_back(std::move(header));
     }
     return response;
 }

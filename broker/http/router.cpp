@@ -65,10 +65,11 @@ HttpResponse no_route(const HttpRequest& request) {
         return error_response(ApiError{404, "there is nothing at " + request.path,
                                        "not_found_error", "", "not_found"});
     }
-    HttpResponse response = error_response(
-        ApiError{405, request.method + " is not possible at " + request.path + "; allowed: " +
-                          allowed + "OPTIONS",
-                 "invalid_request_error", "", "method_not_allowed"});
+    HttpResponse response =
+        error_response(ApiError{405,
+                                request.method + " is not possible at " + request.path +
+                                    "; allowed: " + allowed + "OPTIONS",
+                                "invalid_request_error", "", "method_not_allowed"});
     response.headers.emplace_back("Allow", allowed + "OPTIONS");
     return response;
 }
@@ -107,13 +108,9 @@ Router::Router(const Config& config)
     limits_.depth_max = config.server.json_depth_max;
 }
 
-void Router::attach(Service& service) {
-    service_ = &service;
-}
+void Router::attach(Service& service) { service_ = &service; }
 
-void Router::detach() {
-    service_ = nullptr;
-}
+void Router::detach() { service_ = nullptr; }
 
 std::string Router::tenant_of(const HttpRequest& request) const {
     return authenticator_.tenant_of(request.authorization).value_or(std::string());
@@ -132,9 +129,8 @@ std::optional<HttpResponse> Router::preflight(const HttpRequest& request) const 
     }
     if (!is_health(request)) return std::nullopt;
     if (routed_method(request) != "GET") {
-        HttpResponse response =
-            error_response(ApiError{405, request.path + " is for GET", "invalid_request_error", "",
-                                    "method_not_allowed"});
+        HttpResponse response = error_response(ApiError{
+            405, request.path + " is for GET", "invalid_request_error", "", "method_not_allowed"});
         response.headers.emplace_back("Allow", "GET, OPTIONS");
         return response;
     }

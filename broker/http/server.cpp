@@ -27,7 +27,9 @@ using boost::system::error_code;
 class HttpServer::Impl {
 public:
     Impl(const ServerConfig& config, const Router& router)
-        : config_(config), router_(router), work_(io_.get_executor()),
+        : config_(config),
+          router_(router),
+          work_(io_.get_executor()),
           acceptor_(asio::make_strand(io_)) {}
 
     ~Impl() { stop(); }
@@ -94,8 +96,8 @@ Error listen_error(const ServerConfig& config, const error_code& error) {
 Status HttpServer::Impl::listen() {
     error_code error;
     tcp::resolver resolver(io_);
-    const auto found = resolver.resolve(config_.host, std::to_string(config_.port),
-                                        tcp::resolver::passive, error);
+    const auto found =
+        resolver.resolve(config_.host, std::to_string(config_.port), tcp::resolver::passive, error);
     if (error) return listen_error(config_, error);
     const tcp::endpoint endpoint = found.begin()->endpoint();
     acceptor_.open(endpoint.protocol(), error);
@@ -191,8 +193,8 @@ void HttpServer::Impl::stop() {
         acceptor_.close(ignored);
     });
     for (const auto& connection : connections()) connection->drain();
-    auto deadline = std::chrono::steady_clock::now() +
-                    std::chrono::milliseconds(config_.stop_grace_ms);
+    auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(config_.stop_grace_ms);
     while (!all_gone_by(deadline)) {
         for (const auto& connection : connections()) connection->abort();
         deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
@@ -216,12 +218,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerConfig& config
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
-uint16_t HttpServer::port() const {
-    return impl_->port();
-}
+uint16_t HttpServer::port() const { return impl_->port(); }
 
-void HttpServer::stop() {
-    impl_->stop();
-}
+void HttpServer::stop() { impl_->stop(); }
 
 }  // namespace spolia

@@ -34,11 +34,20 @@ public:
 
     bool ok() const { return state_.index() == 0; }
 
-    T& operator*() { assert(ok()); return *std::get_if<0>(&state_); }
-    const T& operator*() const { assert(ok()); return *std::get_if<0>(&state_); }
+    T& operator*() {
+        assert(ok());
+        return *std::get_if<0>(&state_);
+    }
+    const T& operator*() const {
+        assert(ok());
+        return *std::get_if<0>(&state_);
+    }
     T* operator->() { return &**this; }
     const T* operator->() const { return &**this; }
-    const ApiError& error() const { assert(!ok()); return *std::get_if<1>(&state_); }
+    const ApiError& error() const {
+        assert(!ok());
+        return *std::get_if<1>(&state_);
+    }
 
 private:
     std::variant<T, ApiError> state_;

@@ -38,8 +38,8 @@ void check_message(Fields& message, const Json& json) {
     if (content != nullptr) {
         check_content(message, *content);
     } else if (*role != "assistant" || tool_calls == nullptr) {
-        message.fail("content", *role == "assistant" ? "is required without tool_calls"
-                                                     : "is required");
+        message.fail("content",
+                     *role == "assistant" ? "is required without tool_calls" : "is required");
     }
 }
 
@@ -62,8 +62,7 @@ std::string tool_name(const Json& tool) {
     const auto function = tool.find("function");
     if (function == tool.end() || !function->is_object()) return {};
     const auto name = function->find("name");
-    return name == function->end() || !name->is_string() ? std::string()
-                                                         : name->get<std::string>();
+    return name == function->end() || !name->is_string() ? std::string() : name->get<std::string>();
 }
 
 void check_tools(Fields& body, const Json& tools) {
@@ -132,8 +131,10 @@ void read_response_format(Fields& body, ChatRequest& chat) {
         } else {
             Fields inner(*wrapper, "response_format.json_schema");
             const Json* schema = inner.object("schema");
-            if (schema == nullptr) inner.fail("schema", "is required");
-            else chat.json_schema = dump(*schema);
+            if (schema == nullptr)
+                inner.fail("schema", "is required");
+            else
+                chat.json_schema = dump(*schema);
             format.adopt(inner);
         }
     } else if (*type != "text") {
@@ -176,7 +177,8 @@ Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& 
     if (!rendered.ok()) return prompt_error(rendered.error(), "messages");
     Result<TokenizedText> tokens = context.text.tokenize(rendered->text, true, true);
     if (!tokens.ok()) return prompt_error(tokens.error(), "messages");
-    if (tokens->tokens.empty()) return bad_request("'messages' render to an empty prompt", "messages");
+    if (tokens->tokens.empty())
+        return bad_request("'messages' render to an empty prompt", "messages");
 
     GenerateRequest& generate = request.generate;
     generate.prompt = *std::move(tokens);

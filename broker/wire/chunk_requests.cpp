@@ -10,7 +10,7 @@ constexpr size_t kTextsMax = 256;
 
 Json to_object(const ChunkInfo& chunk) {
     return {
-        {"object", "chunk"},       {"key", chunk.key.hex()},     {"name", chunk.name},
+        {"object", "chunk"},        {"key", chunk.key.hex()},   {"name", chunk.name},
         {"tokens", chunk.n_tokens}, {"encoded", chunk.encoded}, {"tier", chunk.tier},
         {"bytes", chunk.bytes},
     };
@@ -36,8 +36,10 @@ Parsed<PutChunks> parse_put_chunks(std::string_view text, const JsonLimits& limi
         body.fail("texts", "must have from 1 to " + std::to_string(kTextsMax) + " strings");
     } else {
         for (const Json& part : *several) {
-            if (part.is_string()) put.texts.push_back(part.get<std::string>());
-            else body.fail("texts", "must hold strings only");
+            if (part.is_string())
+                put.texts.push_back(part.get<std::string>());
+            else
+                body.fail("texts", "must hold strings only");
         }
     }
     for (const std::string& part : put.texts) {
@@ -53,9 +55,7 @@ std::string chunk_list_json(std::span<const ChunkInfo> chunks) {
     return dump({{"object", "list"}, {"data", std::move(data)}});
 }
 
-std::string chunk_json(const ChunkInfo& chunk) {
-    return dump(to_object(chunk));
-}
+std::string chunk_json(const ChunkInfo& chunk) { return dump(to_object(chunk)); }
 
 std::string chunk_deleted_json(const Key128& key) {
     return dump({{"object", "chunk.deleted"}, {"key", key.hex()}, {"deleted", true}});

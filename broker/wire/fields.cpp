@@ -17,8 +17,10 @@ std::string shown(double number) {
 template <class T>
 std::string range_text(T min, T max) {
     const auto show = [](T bound) {
-        if constexpr (std::is_integral_v<T>) return std::to_string(bound);
-        else return shown(bound);
+        if constexpr (std::is_integral_v<T>)
+            return std::to_string(bound);
+        else
+            return shown(bound);
     };
     if (max == std::numeric_limits<T>::max()) return "at least " + show(min);
     return "from " + show(min) + " to " + show(max);

@@ -38,20 +38,22 @@ Parsed<bool> check_limits(std::string_view text, const JsonLimits& limits) {
             members.push_back(0);
             ++n_values;
             if (members.size() > static_cast<size_t>(limits.depth_max)) {
-                return bad_json(text, i, "it is nested deeper than " +
-                                             std::to_string(limits.depth_max) + " levels");
+                return bad_json(
+                    text, i,
+                    "it is nested deeper than " + std::to_string(limits.depth_max) + " levels");
             }
         } else if ((c == '}' || c == ']') && !members.empty()) {
             members.pop_back();
         } else if (c == ':' && !members.empty() && ++members.back() > limits.members_max) {
-            return bad_json(text, i, "an object has more than " +
-                                         std::to_string(limits.members_max) + " members");
+            return bad_json(
+                text, i,
+                "an object has more than " + std::to_string(limits.members_max) + " members");
         } else if (c == ',') {
             ++n_values;
         }
         if (n_values > limits.values_max) {
-            return bad_json(text, i, "it has more than " + std::to_string(limits.values_max) +
-                                         " values");
+            return bad_json(text, i,
+                            "it has more than " + std::to_string(limits.values_max) + " values");
         }
     }
     return true;

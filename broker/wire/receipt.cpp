@@ -6,13 +6,9 @@ namespace spolia {
 namespace {
 
 // JSON has no infinities, and microseconds are as far as the clocks go.
-double rounded(double value) {
-    return std::isfinite(value) ? std::round(value * 1000) / 1000 : 0;
-}
+double rounded(double value) { return std::isfinite(value) ? std::round(value * 1000) / 1000 : 0; }
 
-double ratio(double value, double divisor) {
-    return divisor > 0 ? rounded(value / divisor) : 0;
-}
+double ratio(double value, double divisor) { return divisor > 0 ? rounded(value / divisor) : 0; }
 
 }  // namespace
 

@@ -7,7 +7,8 @@ namespace spolia {
 
 // The response's "spolia" object: what happened to each token of the prompt.
 Json receipt_json(const Receipt& receipt);
-// cached_tokens are those of exact prefixes only: composed reuse is never passed off as a cache hit.
+// cached_tokens are those of exact prefixes only: composed reuse is never passed off as a cache
+// hit.
 Json usage_json(const GenerateOutcome& outcome);
 // As llama-server writes them. cache_n are exact rows, prompt_n all others.
 Json timings_json(const GenerateOutcome& outcome);

@@ -30,10 +30,9 @@ void read_model(Fields& body, const RequestContext& context) {
     if (model == nullptr || model->empty()) return;
     const auto& names = context.model_names;
     if (std::find(names.begin(), names.end(), *model) != names.end()) return;
-    body.fail_with(ApiError{404,
-                            "the model '" + *model + "' is not served here; '" + names.front() +
-                                "' is",
-                            "invalid_request_error", "model", "model_not_found"});
+    body.fail_with(
+        ApiError{404, "the model '" + *model + "' is not served here; '" + names.front() + "' is",
+                 "invalid_request_error", "model", "model_not_found"});
 }
 
 template <class T, class U>

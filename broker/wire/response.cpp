@@ -54,8 +54,7 @@ Json delta_call(const ToolCallDelta& call) {
 
 Json message_json(const Message& message) {
     const bool only_calls = message.has_tool_calls() && message.content().empty();
-    Json json = {{"role", "assistant"},
-                 {"content", only_calls ? Json() : Json(message.content())}};
+    Json json = {{"role", "assistant"}, {"content", only_calls ? Json() : Json(message.content())}};
     if (!message.reasoning().empty()) json["reasoning_content"] = message.reasoning();
     if (message.has_tool_calls()) {
         Json calls = Json::array();
@@ -113,16 +112,16 @@ std::string delta_chunk(const ResponseHead& head, const MessageDelta& delta) {
     Json json = Json::object();
     if (!delta.content.empty()) json["content"] = delta.content;
     if (!delta.reasoning.empty()) json["reasoning_content"] = delta.reasoning;
-    for (const ToolCallDelta& call : delta.tool_calls) json["tool_calls"].push_back(delta_call(call));
+    for (const ToolCallDelta& call : delta.tool_calls)
+        json["tool_calls"].push_back(delta_call(call));
     return dump(chunk(head, chat_choice(std::move(json), nullptr)));
 }
 
 std::string finish_chunk(const ResponseHead& head, bool has_tool_calls,
                          const GenerateOutcome& outcome) {
     const std::string_view finish = finish_name(outcome.finish, has_tool_calls);
-    Json json = chunk(head, head.surface == Surface::kChat
-                                ? chat_choice(Json::object(), finish)
-                                : completion_choice("", finish));
+    Json json = chunk(head, head.surface == Surface::kChat ? chat_choice(Json::object(), finish)
+                                                           : completion_choice("", finish));
     json["timings"] = timings_json(outcome);
     json["spolia"] = receipt_json(outcome.receipt);
     return dump(json);

@@ -27,9 +27,7 @@ Json part_json(const PlanPreview::Part& part) {
 
 }  // namespace
 
-std::string health_json() {
-    return dump({{"status", "ok"}});
-}
+std::string health_json() { return dump({{"status", "ok"}}); }
 
 std::string models_json(const ModelInfo& model, std::string_view name, int64_t created) {
     Json meta = {
@@ -43,8 +41,11 @@ std::string models_json(const ModelInfo& model, std::string_view name, int64_t c
         {"reuse", to_string(model.support)},
     };
     if (!model.support_reason.empty()) meta["reuse_reason"] = model.support_reason;
-    Json entry = {{"id", name}, {"object", "model"}, {"created", created},
-                  {"owned_by", "spolia"}, {"meta", std::move(meta)}};
+    Json entry = {{"id", name},
+                  {"object", "model"},
+                  {"created", created},
+                  {"owned_by", "spolia"},
+                  {"meta", std::move(meta)}};
     return dump({{"object", "list"}, {"data", Json::array({std::move(entry)})}});
 }
 

@@ -58,9 +58,9 @@ Parsed<std::string> detokenize_response(std::string_view text, const TextModel& 
     std::vector<Token> tokens;
     for (const Json& id : *ids) {
         if (!id.is_number_integer() || id < 0 || id >= model.n_vocab()) {
-            return bad_request("'tokens' must hold ids from 0 to " +
-                                   std::to_string(model.n_vocab() - 1) + " only",
-                               "tokens");
+            return bad_request(
+                "'tokens' must hold ids from 0 to " + std::to_string(model.n_vocab() - 1) + " only",
+                "tokens");
         }
         tokens.push_back(id.get<Token>());
     }

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace spolia {
+
+constexpr int kExitOk = 0;
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+// What a subcommand does once its arguments are read; gives the exit code.
+using Run = std::function<int()>;
+
+// Adds a subcommand to `app`; when it is the one called, parsing leaves its work in `run`. Each
+// stands in its own file, broker/cli/NAME.cpp, and in main.cpp's table.
+void add_serve(CLI::App& app, Run& run);
+
+}  // namespace spolia

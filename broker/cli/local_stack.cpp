@@ -1,0 +1,64 @@
+#include "broker/cli/local_stack.h"
+
+#include <utility>
+
+#include "adapters/llama/llama_engine.h"
+#include "adapters/llama/text_model.h"
+#include "broker/core/local_service.h"
+
+namespace spolia {
+namespace {
+
+LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& model) {
+    LlamaEngineOptions options;
+    options.n_ctx =
+        config.n_ctx > 0
+            ? config.n_ctx
+            : static_cast<int32_t>(model.arch_number("context_length").value_or(options.n_ctx));
+    options.n_sequences = config.n_sequences;
+    options.n_threads = config.n_threads;
+    options.n_batch_rows = config.n_ubatch;
+    return options;
+}
+
+ServiceOptions service_options(const Config& config) {
+    ServiceOptions options;
+    options.reuse = {config.reuse.fidelity, config.reuse.policy, config.reuse.recompute_ratio,
+                     config.reuse.head_rows, config.reuse.agents};
+    options.chunker = config.reuse.chunker;
+    options.store.ram_bytes_max = config.cache.ram_bytes_max;
+    options.store.directory = config.cache.directory;
+    options.store.disk_bytes_max = config.cache.disk_bytes_max;
+    options.queue_max = static_cast<size_t>(config.limits.queue_max);
+    options.encode_queue_max = static_cast<size_t>(config.limits.encode_queue_max);
+    return options;
+}
+
+}  // namespace
+
+Result<LocalStack> open_local_stack(const Config& config) {
+    if (config.model.path.empty()) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "no model: name a GGUF file with --model, SPOLIA_MODEL or model.path"};
+    }
+    LlamaModelOptions model_options;
+    model_options.path = config.model.path.string();
+    model_options.gpu_layers = config.model.n_gpu_layers;
+    LocalStack stack;
+    Result<std::unique_ptr<LlamaModel>> model = LlamaModel::load(model_options);
+    if (!model.ok()) return model.error();
+    stack.model = *std::move(model);
+
+    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(stack.model->get(), "");
+    if (!text.ok()) return text.error();
+    Result<std::unique_ptr<LlamaEngine>> engine =
+        LlamaEngine::create(*stack.model, engine_options(config.model, *stack.model));
+    if (!engine.ok()) return engine.error();
+    Result<std::unique_ptr<Service>> service =
+        open_service(*std::move(engine), *std::move(text), service_options(config));
+    if (!service.ok()) return service.error();
+    stack.service = *std::move(service);
+    return stack;
+}
+
+}  // namespace spolia

@@ -1,0 +1,121 @@
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <memory>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "broker/cli/commands.h"
+#include "broker/cli/config_flags.h"
+#include "broker/cli/local_stack.h"
+#include "broker/http/server.h"
+#include "broker/log.h"
+
+namespace spolia {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  spolia serve --model qwen2-0_5b-instruct-q8_0.gguf
+  spolia serve --model model.gguf --ctx-size 16384 --cache-dir ~/.cache/spolia
+  spolia serve --config spolia.toml --log-format json
+  SPOLIA_API_KEY=team:SECRET spolia serve --model model.gguf --host 0.0.0.0
+
+Clients use http://HOST:PORT/v1 as the base URL of OpenAI's API.)";
+
+int fail(const Error& error, int code) {
+    std::fprintf(stderr, "spolia serve: %s\n", error.message.c_str());
+    return code;
+}
+
+// SIGINT and SIGTERM, taken by one thread: block() before any other thread starts, so that all
+// inherit it.
+class StopSignals {
+public:
+    static void block() {
+        const sigset_t set = signals();
+        pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    }
+
+    static int wait() {
+        const sigset_t set = signals();
+        int signal = 0;
+        sigwait(&set, &signal);
+        return signal;
+    }
+
+private:
+    static sigset_t signals() {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGTERM);
+        return set;
+    }
+};
+
+// While the model loads there is nothing to finish, and a second signal means at once: both end the
+// process here. Otherwise the first one is what `stop` waits for.
+void watch_signals(std::promise<void>& stop, const std::atomic<bool>& loaded) {
+    StopSignals::wait();
+    if (!loaded) std::_Exit(kExitFailure);
+    stop.set_value();
+    StopSignals::wait();
+    std::_Exit(kExitFailure);
+}
+
+int serve(const Config& config) {
+    start_log(config.log.format, config.log.level);
+    StopSignals::block();
+    std::signal(SIGPIPE, SIG_IGN);
+    // The watching thread ends with the process only, and may outlive this call.
+    static std::promise<void> stop;
+    static std::atomic<bool> loaded = false;
+    std::thread([] { watch_signals(stop, loaded); }).detach();
+
+    Router router(config);
+    Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
+    if (!server.ok()) {
+        const bool usage = server.error().code == ErrorCode::kInvalidArgument;
+        return fail(server.error(), usage ? kExitUsage : kExitFailure);
+    }
+    const int64_t port = (*server)->port();
+    log_event(LogLevel::kInfo, "listening; the model is loading",
+              {{"host", config.server.host}, {"port", port}});
+
+    Result<LocalStack> stack = open_local_stack(config);
+    if (!stack.ok()) {
+        const bool usage = stack.error().code == ErrorCode::kInvalidArgument;
+        return fail(stack.error(), usage ? kExitUsage : kExitFailure);
+    }
+    router.attach(*stack->service);
+    loaded = true;
+    log_event(
+        LogLevel::kInfo, "ready",
+        {{"model", stack->service->model().name}, {"host", config.server.host}, {"port", port}});
+    stop.get_future().wait();
+
+    log_event(LogLevel::kInfo, "stopping", {{"grace_ms", int64_t{config.server.stop_grace_ms}}});
+    (*server)->stop();
+    router.detach();
+    return kExitOk;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Run& run) {
+    CLI::App* command = app.add_subcommand("serve", "Serve the OpenAI API over HTTP");
+    command->footer(kExamples);
+    const auto flags = std::make_shared<ConfigFlags>();
+    flags->add_to(*command);
+    command->callback([flags, &run] {
+        run = [flags] {
+            const Result<Config> config = flags->load();
+            return config.ok() ? serve(*config) : fail(config.error(), kExitUsage);
+        };
+    });
+}
+
+}  // namespace spolia
