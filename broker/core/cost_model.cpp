@@ -8,15 +8,17 @@
 namespace spolia {
 namespace {
 
-// A sample's weight halves every 23 samples: old enough to remember long prefills among many
+// A sample's weight halves every 14 samples: old enough to remember long prefills among many
 // short ones, young enough to follow a machine that throttles.
-constexpr double kFade = 0.97;
+constexpr double kFade = 0.95;
 // A sample that misses the prediction by more than this (relative) counts less: a hiccup of the
 // machine must not turn the model over.
 constexpr double kOutlierError = 0.5;
 constexpr int64_t kSamplesTrusted = 4;
 // A model with more terms has to explain the samples this much better.
 constexpr double kWorthATerm = 0.9;
+// Squared relative error below which samples count as explained.
+constexpr double kExplained = 1e-6;
 constexpr double kRidge = 1e-9;
 
 constexpr double kMeanStep = 0.2;
@@ -166,7 +168,7 @@ void CostModel::fit() {
         double residual = weight_;
         for (int i = 0; i < kTerms; ++i) residual -= candidate[i] * moment_[i];
         residual = std::max(residual, 0.0);
-        if (found && residual >= best * kWorthATerm) continue;
+        if (found && residual >= best * kWorthATerm - kExplained * weight_) continue;
         coefficients_ = candidate;
         best = residual;
         found = true;
