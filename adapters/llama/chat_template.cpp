@@ -121,8 +121,8 @@ void add_trigger(const llama_vocab* vocab, const common_grammar_trigger& trigger
             spec.trigger_tokens.push_back(trigger.token);
             return;
         case COMMON_GRAMMAR_TRIGGER_TYPE_WORD: {
-            const std::vector<llama_token> tokens =
-                common_tokenize(vocab, trigger.value, /*add_special=*/false, /*parse_special=*/true);
+            const std::vector<llama_token> tokens = common_tokenize(
+                vocab, trigger.value, /*add_special=*/false, /*parse_special=*/true);
             if (tokens.size() == 1) {
                 spec.trigger_tokens.push_back(tokens.front());
             } else {
@@ -192,8 +192,8 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::create(const llama_model* mo
     const char* own_source = llama_model_chat_template(model, nullptr);
     const std::string source =
         override_source.empty() && own_source != nullptr ? own_source : override_source;
-    const std::string name = override_source.empty() ? "the model's chat template"
-                                                     : "the given chat template";
+    const std::string name =
+        override_source.empty() ? "the model's chat template" : "the given chat template";
     if (const std::optional<std::string> problem = syntax_error(source)) {
         return Error{ErrorCode::kInvalidArgument,
                      name + " can't be parsed (" + *problem + "); give a Jinja template that can"};
@@ -217,8 +217,7 @@ Result<RenderedChat> ChatTemplate::render(const ChatRequest& request) const {
     try {
         const common_chat_params chat = common_chat_templates_apply(templates_.get(), *inputs);
         const MessageParts message_parts(inputs->messages);
-        const auto render_with =
-            [&](const std::vector<std::string>& texts) -> Result<std::string> {
+        const auto render_with = [&](const std::vector<std::string>& texts) -> Result<std::string> {
             common_chat_templates_inputs substituted = *inputs;
             substituted.messages = message_parts.with_texts(texts);
             try {

@@ -49,12 +49,12 @@ std::vector<Occurrence> find_words(std::string_view text, const std::string& pre
                                    size_t n_parts) {
     std::vector<Occurrence> found;
     for (size_t at = text.find(prefix); at != text.npos; at = text.find(prefix, at + 1)) {
-        const std::string_view digits = text.substr(at + kWordPrefixBytes).substr(0, kWordIndexBytes);
+        const std::string_view digits = text.substr(at + kWordPrefixBytes, kWordIndexBytes);
         size_t part = 0;
         const auto [end, error] =
             std::from_chars(digits.data(), digits.data() + digits.size(), part);
-        const bool whole = error == std::errc() &&
-                           end == digits.data() + kWordIndexBytes && part < n_parts;
+        const bool whole =
+            error == std::errc() && end == digits.data() + kWordIndexBytes && part < n_parts;
         if (whole) found.push_back({part, at});
     }
     return found;
@@ -68,6 +68,25 @@ std::array<std::string_view, 4> variants(std::string_view text) {
     const std::string_view right = text.substr(0, last == text.npos ? 0 : last + 1);
     const std::string_view both = left.substr(0, left.find_last_not_of(kSpace) + 1);
     return {text, both, left, right};
+}
+
+// As templates write it that put a tool's result into JSON.
+std::string json_escaped(std::string_view text) {
+    constexpr std::string_view kEscaped = "\"\\\b\f\n\r\t";
+    constexpr std::string_view kLetters = "\"\\bfnrt";
+    constexpr std::string_view kHex = "0123456789abcdef";
+    std::string escaped;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (const size_t i = kEscaped.find(c); i != kEscaped.npos) {
+            escaped += {'\\', kLetters[i]};
+        } else if (byte < 0x20) {
+            escaped += {'\\', 'u', '0', '0', kHex[byte >> 4], kHex[byte & 15]};
+        } else {
+            escaped += c;
+        }
+    }
+    return escaped;
 }
 
 struct Match {
@@ -98,8 +117,7 @@ public:
                 return match;
             }
             const auto begin = static_cast<uint32_t>(rendered_.size() - rest.size());
-            match.placed.push_back(
-                {words_[i].part, begin, begin + static_cast<uint32_t>(*length)});
+            match.placed.push_back({words_[i].part, begin, begin + static_cast<uint32_t>(*length)});
             rest.remove_prefix(*length + glue_behind(i).size());
         }
         return match;
@@ -116,11 +134,17 @@ private:
     std::optional<size_t> length_of(size_t i, std::string_view rest) const {
         const std::string_view glue = glue_behind(i);
         const bool last = i + 1 == words_.size();
-        for (const std::string_view text : variants(parts_[words_[i].part].text)) {
-            if (!rest.starts_with(text)) continue;
+        const auto fits = [&](std::string_view text) {
+            if (!rest.starts_with(text)) return false;
             const std::string_view behind = rest.substr(text.size());
-            if (last ? behind == glue : behind.starts_with(glue)) return text.size();
+            return last ? behind == glue : behind.starts_with(glue);
+        };
+        const std::string& text = parts_[words_[i].part].text;
+        for (const std::string_view variant : variants(text)) {
+            if (fits(variant)) return variant.size();
         }
+        const std::string escaped = json_escaped(text);
+        if (fits(escaped)) return escaped.size();
         return std::nullopt;
     }
 

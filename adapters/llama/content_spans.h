@@ -17,8 +17,8 @@ struct ContentPart {
     std::string role;  // of its message
 };
 
-// Bytes [begin, end) of a rendered text that are part `part`, or what is left of it when white
-// space at its ends is cut off.
+// Bytes [begin, end) of a rendered text that are part `part`: as it is, without white space at its
+// ends, or in a JSON string.
 struct PlacedPart {
     size_t part = 0;
     uint32_t begin = 0;

@@ -24,7 +24,8 @@ public:
             problem_ = "it has no rule 'root'";
         } else {
             for (const std::string& name : used_) {
-                if (!defined_.contains(name)) problem_ = "rule '" + name + "' is used but not defined";
+                if (defined_.contains(name)) continue;
+                problem_ = "rule '" + name + "' is used but not defined";
             }
         }
     }
@@ -60,7 +61,9 @@ private:
         for (++at_; at_ < text_.size() && text_[at_] != end; ++at_) {
             if (text_[at_] == '\\') ++at_;
         }
-        if (at_ >= text_.size()) problem_ = std::string("the ") + what + " begun in " + begun + " has no end";
+        if (at_ >= text_.size()) {
+            problem_ = std::string("the ") + what + " begun in " + begun + " has no end";
+        }
         ++at_;
     }
 

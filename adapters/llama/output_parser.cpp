@@ -1,7 +1,7 @@
 #include "adapters/llama/output_parser.h"
 
-#include <chat-peg-parser.h>
 #include <chat.h>
+#include <json.h>
 
 #include <exception>
 #include <optional>
@@ -123,13 +123,32 @@ private:
     std::vector<SentCall> calls_;
 };
 
-// Whether the chat's parser is the one that takes everything for content.
+// Whether the chat's parser, which llama.cpp hands over as a serialized tree, takes everything
+// behind the prompt for content: a sequence of the prompt's end, a tag "content" without an end
+// mark, the end, and nothing else.
 bool is_content_only(const common_chat_params& chat) {
-    const common_peg_arena content_only = build_chat_peg_parser([&](common_chat_peg_builder& p) {
-        return p.prefix(chat.generation_prompt, "") +
-               (p.eps() + p.content(p.rest()) + p.end());
-    });
-    return chat.parser == content_only.save();
+    if (chat.parser.empty()) return true;
+    const common_json tree = common_json::parse(chat.parser);
+    const common_json& nodes = tree.at("parsers");
+    const auto type_of = [](const common_json& node) { return node.at("type").get<std::string>(); };
+    const common_json& root = nodes.at(tree.at("root").get<size_t>());
+    if (type_of(root) != "sequence") return false;
+    bool has_content = false;
+    for (const common_json& child : root.at("children")) {
+        const common_json& node = nodes.at(child.get<size_t>());
+        const std::string type = type_of(node);
+        if (type == "literal") {
+            if (has_content || node.at("literal") != chat.generation_prompt) return false;
+        } else if (type == "tag") {
+            const common_json& tagged = nodes.at(node.at("child").get<size_t>());
+            has_content = node.at("tag") == "content" && type_of(tagged) == "until" &&
+                          tagged.at("delimiters").empty();
+            if (!has_content) return false;
+        } else if (type != "epsilon" && type != "end") {
+            return false;
+        }
+    }
+    return has_content;
 }
 
 }  // namespace

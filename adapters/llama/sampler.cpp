@@ -30,9 +30,7 @@ struct SamplerFree {
 };
 using LlamaSamplerPtr = std::unique_ptr<llama_sampler, SamplerFree>;
 
-Error invalid(std::string message) {
-    return {ErrorCode::kInvalidArgument, std::move(message)};
-}
+Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
 Status check_finite(const char* name, float value) {
     if (std::isfinite(value)) return {};
@@ -259,8 +257,8 @@ Result<std::unique_ptr<Sampler>> make_llama_sampler(const llama_vocab* vocab,
     }
     Result<LlamaSamplerPtr> constraint = make_grammar(vocab, grammar, grammar_prefix);
     if (!constraint) return std::move(constraint).error();
-    return std::unique_ptr<Sampler>(std::make_unique<LlamaSampler>(
-        vocab, make_chain(vocab, params), std::move(*constraint)));
+    return std::unique_ptr<Sampler>(
+        std::make_unique<LlamaSampler>(vocab, make_chain(vocab, params), std::move(*constraint)));
 }
 
 }  // namespace spolia

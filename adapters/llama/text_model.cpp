@@ -17,8 +17,8 @@ constexpr size_t kTextBytesMax = size_t{64} << 20;
 
 }  // namespace
 
-Result<std::unique_ptr<LlamaTextModel>> LlamaTextModel::create(
-    const llama_model* model, std::string chat_template_override) {
+Result<std::unique_ptr<LlamaTextModel>> LlamaTextModel::create(const llama_model* model,
+                                                               std::string chat_template_override) {
     const llama_vocab* vocab = llama_model_get_vocab(model);
     if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) == 0) {
         return Error{ErrorCode::kUnsupported,
@@ -107,17 +107,11 @@ std::string LlamaTextModel::piece(Token token) const {
     return piece;
 }
 
-int32_t LlamaTextModel::n_vocab() const {
-    return llama_vocab_n_tokens(vocab_);
-}
+int32_t LlamaTextModel::n_vocab() const { return llama_vocab_n_tokens(vocab_); }
 
-bool LlamaTextModel::is_end(Token token) const {
-    return llama_vocab_is_eog(vocab_, token);
-}
+bool LlamaTextModel::is_end(Token token) const { return llama_vocab_is_eog(vocab_, token); }
 
-bool LlamaTextModel::has_chat_template() const {
-    return chat_template_->is_explicit();
-}
+bool LlamaTextModel::has_chat_template() const { return chat_template_->is_explicit(); }
 
 Result<RenderedChat> LlamaTextModel::render(const ChatRequest& request) const {
     return chat_template_->render(request);
@@ -136,7 +130,9 @@ bool LlamaTextModel::puts_space_first() const {
     if (!tokens) return false;
     std::string text;
     for (const Token token : *tokens) append_piece(vocab_, token, /*special=*/true, text);
-    return text == " a" || text == "\xe2\x96\x81" "a";
+    return text == " a" || text ==
+                               "\xe2\x96\x81"
+                               "a";
 }
 
 std::vector<Token> LlamaTextModel::find_visible() const {

@@ -8,9 +8,7 @@ namespace {
 // U+2581, by which SentencePiece writes a space.
 constexpr std::string_view kSpaceMarker = "\xe2\x96\x81";
 
-bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // Walks through a text by the pieces of its tokens.
 class TextCursor {
@@ -120,8 +118,8 @@ std::vector<uint32_t> token_offsets(const llama_vocab* vocab, std::string_view t
     std::string piece;
     for (size_t i = 0; i < tokens.size(); ++i) {
         byte_begin.push_back(cursor.position());
-        const bool added = (rules.bos_added && i == 0) ||
-                           (rules.eos_added && i + 1 == tokens.size());
+        const bool added =
+            (rules.bos_added && i == 0) || (rules.eos_added && i + 1 == tokens.size());
         if (added) continue;
         const int attributes = llama_vocab_get_attr(vocab, tokens[i]);
         if (attributes & LLAMA_TOKEN_ATTR_LSTRIP) cursor.skip_space();

@@ -128,10 +128,10 @@ inline void write_vocab(const VocabModel& vocab, const std::string& path) {
     string("tokenizer.chat_template", vocab.chat_template);
     set_strings(gguf.get(), "tokenizer.ggml.tokens", vocab.texts);
     if (!vocab.merges.empty()) set_strings(gguf.get(), "tokenizer.ggml.merges", vocab.merges);
-    gguf_set_arr_data(gguf.get(), "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32,
-                      vocab.scores.data(), vocab.scores.size());
-    gguf_set_arr_data(gguf.get(), "tokenizer.ggml.token_type", GGUF_TYPE_INT32,
-                      vocab.types.data(), vocab.types.size());
+    gguf_set_arr_data(gguf.get(), "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, vocab.scores.data(),
+                      vocab.scores.size());
+    gguf_set_arr_data(gguf.get(), "tokenizer.ggml.token_type", GGUF_TYPE_INT32, vocab.types.data(),
+                      vocab.types.size());
     for (size_t id = 0; id < vocab.texts.size(); ++id) {
         const auto value = static_cast<uint32_t>(id);
         if (vocab.texts[id] == "<|im_start|>" && vocab.tokenizer == "gpt2") {

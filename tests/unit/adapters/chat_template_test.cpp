@@ -122,9 +122,9 @@ TEST_F(ChatTemplates, ChatmlTurns) {
               "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n"
               "<|im_start|>assistant\nHi<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
               "<|im_start|>assistant\n");
-    EXPECT_EQ(words(*chat), (std::vector<std::string>{
-                                "fixed:Be brief.", "chunk:Hello", "chunk:Hi",
-                                "query:Why?<|im_end|>\n<|im_start|>assistant\n"}));
+    EXPECT_EQ(words(*chat),
+              (std::vector<std::string>{"fixed:Be brief.", "chunk:Hello", "chunk:Hi",
+                                        "query:Why?<|im_end|>\n<|im_start|>assistant\n"}));
     EXPECT_TRUE(chat->grammar.grammar.empty());
 }
 
@@ -152,21 +152,21 @@ TEST_F(ChatTemplates, ContentThatReadsLikeTheTemplate) {
 }
 
 TEST_F(ChatTemplates, EmptyContent) {
-    expect_spans(kChatml, {message("system", ""), message("user", "a"), message("assistant", ""),
-                           message("user", "a")},
+    expect_spans(kChatml,
+                 {message("system", ""), message("user", "a"), message("assistant", ""),
+                  message("user", "a")},
                  {"chunk:a", "query:a<|im_end|>\n<|im_start|>assistant\n"});
     expect_spans(kChatml, {message("user", "")}, {});
 }
 
 TEST_F(ChatTemplates, PartsOfAnArray) {
-    expect_spans(kChatml, {parts("user", {"one\n", " two", "one\n", "?"})},
-                 {"chunk:one\n", "chunk: two", "chunk:one\n",
-                  "query:?<|im_end|>\n<|im_start|>assistant\n"});
+    expect_spans(
+        kChatml, {parts("user", {"one\n", " two", "one\n", "?"})},
+        {"chunk:one\n", "chunk: two", "chunk:one\n", "query:?<|im_end|>\n<|im_start|>assistant\n"});
 }
 
 TEST_F(ChatTemplates, EverythingBehindTheQueryIsQuery) {
-    expect_spans(kChatml,
-                 {message("user", "a"), message("assistant", "b"), message("tool", "c")},
+    expect_spans(kChatml, {message("user", "a"), message("assistant", "b"), message("tool", "c")},
                  {"query:a<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>tool\nc"
                   "<|im_end|>\n<|im_start|>assistant\n"});
 }
@@ -177,21 +177,24 @@ TEST_F(ChatTemplates, WithoutUserTheLastPartIsQuery) {
 }
 
 TEST_F(ChatTemplates, TrimmedContent) {
-    expect_spans(kLlama3, {message("system", " a\n"), message("user", "\n b c"),
-                           message("assistant", " \n"), message("user", "d ")},
+    expect_spans(kLlama3,
+                 {message("system", " a\n"), message("user", "\n b c"), message("assistant", " \n"),
+                  message("user", "d ")},
                  {"fixed:a", "chunk:b c",
                   "query:d<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"});
 }
 
 TEST_F(ChatTemplates, MovedSystemMessage) {
-    expect_spans(kMistral, {message("system", "Rules"), message("user", "a"),
-                            message("assistant", "b"), message("user", "c")},
+    expect_spans(kMistral,
+                 {message("system", "Rules"), message("user", "a"), message("assistant", "b"),
+                  message("user", "c")},
                  {"chunk:a", "chunk:b", "fixed:Rules", "query:c [/INST]"});
 }
 
 TEST_F(ChatTemplates, ChangedContentHasNoSpan) {
-    expect_spans(kUpper, {message("system", "a"), message("user", "b"),
-                          message("assistant", "c"), message("user", "d")},
+    expect_spans(kUpper,
+                 {message("system", "a"), message("user", "b"), message("assistant", "c"),
+                  message("user", "d")},
                  {"fixed:a", "chunk:c"});
     expect_spans(kUpper, {message("user", "B"), message("assistant", "c"), message("user", "d")},
                  {"chunk:c"});
@@ -268,9 +271,8 @@ TEST_F(ChatTemplates, GrammarOfTheClient) {
 
 TEST_F(ChatTemplates, ToolsAreRenderedAndTheirGrammarWaits) {
     ChatRequest request = request_of({message("user", "a")});
-    request.tools_json =
-        R"([{"type": "function", "function": {"name": "weather", "parameters": )"
-        R"({"type": "object", "properties": {"city": {"type": "string"}}}}}])";
+    request.tools_json = R"([{"type": "function", "function": {"name": "weather", "parameters": )"
+                         R"({"type": "object", "properties": {"city": {"type": "string"}}}}}])";
     const auto chat = render(kTools, request);
     ASSERT_TRUE(chat.ok()) << chat.error().message;
     EXPECT_NE(chat->text.find("\"weather\""), std::string::npos);
@@ -307,8 +309,8 @@ TEST_F(ChatTemplates, RandomConversations) {
     const uint32_t seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::mt19937 random(seed);
-    const std::vector<std::string> atoms = {"user", "\n",   "<|im_end|>", "<|im_start|>", " ",
-                                            "a",    "[INST]", "\"",        "{{ x }}",      "é🙂"};
+    const std::vector<std::string> atoms = {"user",   "\n", "<|im_end|>", "<|im_start|>", " ", "a",
+                                            "[INST]", "\"", "{{ x }}",    "é🙂"};
     const auto random_text = [&] {
         std::string text;
         for (size_t left = random() % 5; left > 0; --left) text += atoms[random() % atoms.size()];

@@ -52,9 +52,8 @@ std::string trimmed(const std::string& text) {
 }
 
 TEST(ContentSpans, FindsPartsThatReadLikeTheTemplate) {
-    const Located located =
-        locate({{"user: ", "user"}, {"user: ", "user"}, {"assistant:", "user"}, {"\n", "user"}},
-               lined);
+    const Located located = locate(
+        {{"user: ", "user"}, {"user: ", "user"}, {"assistant:", "user"}, {"\n", "user"}}, lined);
     EXPECT_EQ(located.words(), (Texts{"0:user: ", "1:user: ", "2:assistant:", "3:\n"}));
     EXPECT_EQ(located.n_renders, 1);
 }
@@ -70,8 +69,8 @@ TEST(ContentSpans, NothingToFindNeedsNoRendering) {
 }
 
 TEST(ContentSpans, FindsTrimmedParts) {
-    const Located located = locate(
-        {{"  a b \n", "user"}, {" \n ", "user"}, {"c", "user"}}, [](Texts texts) {
+    const Located located =
+        locate({{"  a b \n", "user"}, {" \n ", "user"}, {"c", "user"}}, [](Texts texts) {
             for (std::string& text : texts) text = trimmed(text);
             return lined(texts);
         });
@@ -87,19 +86,31 @@ TEST(ContentSpans, LeavesOutChangedParts) {
     EXPECT_EQ(located.words(), (Texts{"0:system", "2:say"}));
 }
 
+Texts replaced(Texts texts, const std::string& what, const std::string& by) {
+    for (std::string& text : texts) {
+        for (size_t at = 0; (at = text.find(what, at)) != text.npos; at += by.size()) {
+            text.replace(at, what.size(), by);
+        }
+    }
+    return texts;
+}
+
 // The words pass unharmed, the text doesn't.
 TEST(ContentSpans, LeavesOutPartsWithMarkup) {
-    const auto escape = [](Texts texts) {
-        std::string out;
-        for (const std::string& text : texts) {
-            for (const char c : text) out += c == '"' ? std::string("\\\"") : std::string(1, c);
-            out += "|";
-        }
-        return out;
-    };
     const Located located =
-        locate({{"plain", "user"}, {"a \"quoted\" one", "tool"}, {"last", "user"}}, escape);
+        locate({{"plain", "user"}, {"a <b>", "tool"}, {"last", "user"}},
+               [](const Texts& texts) { return lined(replaced(texts, "<", "&lt;")); });
     EXPECT_EQ(located.words(), (Texts{"0:plain", "2:last"}));
+}
+
+TEST(ContentSpans, FindsPartsInJsonStrings) {
+    const Located located =
+        locate({{"plain", "user"}, {"\"a\"\n\x01 é", "tool"}, {"last", "user"}}, [](Texts texts) {
+            texts = replaced(std::move(texts), "\"", "\\\"");
+            texts = replaced(std::move(texts), "\n", "\\n");
+            return lined(replaced(std::move(texts), "\x01", "\\u0001"));
+        });
+    EXPECT_EQ(located.words(), (Texts{"0:plain", "1:\\\"a\\\"\\n\\u0001 é", "2:last"}));
 }
 
 TEST(ContentSpans, LeavesOutDroppedParts) {
@@ -119,8 +130,8 @@ TEST(ContentSpans, FindsRepeatedAndMovedParts) {
 
 // The template decides about the text in front of a part by looking at the part.
 TEST(ContentSpans, BlamesThePartThatChangesTheTemplate) {
-    const Located located = locate(
-        {{"a", "user"}, {"<think>b", "assistant"}, {"c", "user"}}, [](const Texts& texts) {
+    const Located located =
+        locate({{"a", "user"}, {"<think>b", "assistant"}, {"c", "user"}}, [](const Texts& texts) {
             std::string out;
             for (const std::string& text : texts) {
                 out += text.starts_with("<think>") ? "thoughtful: " : "plain: ";
@@ -161,9 +172,8 @@ TEST(ContentSpans, FailedOrRandomRenderingGivesNothing) {
 
 TEST(ContentSpans, SurvivesWordsCutShort) {
     const Located located =
-        locate({{"abcdefghijklmnopqrstuvwxyz", "user"}, {"b", "tool"}}, [](const Texts& texts) {
-            return texts[0].substr(0, 22) + "-" + texts[1];
-        });
+        locate({{"abcdefghijklmnopqrstuvwxyz", "user"}, {"b", "tool"}},
+               [](const Texts& texts) { return texts[0].substr(0, 22) + "-" + texts[1]; });
     EXPECT_EQ(located.words(), Texts{"1:b"});
 }
 

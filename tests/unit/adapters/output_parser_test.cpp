@@ -125,11 +125,11 @@ TEST_F(OutputParsers, ToolCallRoundTrip) {
 TEST_F(OutputParsers, ContentBeforeAToolCall) {
     std::mt19937 random(1);
     const auto parsing = parser(kTools, /*tools=*/true);
-    const Message message = push_all(
-        *parsing,
-        "Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"é🙂\"}}\n"
-        "</tool_call>",
-        random);
+    const Message message = push_all(*parsing,
+                                     "Let me look.\n<tool_call>\n{\"name\": \"weather\", "
+                                     "\"arguments\": {\"city\": \"é🙂\"}}\n"
+                                     "</tool_call>",
+                                     random);
     EXPECT_TRUE(message.content.starts_with("Let me look.")) << message.content;
     EXPECT_EQ(message.content.find("tool_call"), std::string::npos);
     ASSERT_EQ(message.calls.size(), 1u);

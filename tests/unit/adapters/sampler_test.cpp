@@ -126,7 +126,8 @@ TEST_F(Samplers, SeedsAreReproducible) {
 
 TEST_F(Samplers, TopKAndTopPAndMinPKeepTheLikeliest) {
     std::vector<float> logits(static_cast<size_t>(text_model_->n_vocab()), 0.0f);
-    for (int i = 0; i < 5; ++i) logits[static_cast<size_t>(10 + i)] = 5.0f - 0.1f * static_cast<float>(i);
+    for (int i = 0; i < 5; ++i)
+        logits[static_cast<size_t>(10 + i)] = 5.0f - 0.1f * static_cast<float>(i);
     const auto drawn = [&](const SamplingParams& params) {
         const auto drawing = sampler(params);
         std::set<Token> tokens;
@@ -211,9 +212,9 @@ TEST_F(Samplers, GrammarConstrains) {
             std::string text = generate(*drawing, random, 64);
             if (text.starts_with("the ") || text.starts_with("thin")) text.erase(0, 4);
             EXPECT_EQ(text.size(), 3u);
-            EXPECT_TRUE(std::all_of(text.begin(), text.end(),
-                                    [](char c) { return c >= '0' && c <= '9'; }))
-                << text;
+            EXPECT_TRUE(std::all_of(text.begin(), text.end(), [](char c) {
+                return c >= '0' && c <= '9';
+            })) << text;
         }
     }
 }

@@ -67,10 +67,32 @@ INSTANTIATE_TEST_SUITE_P(Vocabularies, EachVocabulary, ::testing::ValuesIn(vocab
                          [](const auto& tested) { return tested.param.name; });
 
 std::string random_text(std::mt19937& random) {
-    static const std::vector<std::string> pieces = {
-        "a",  "the", " the",  "The ",    "in",         " ",       "  ",   "\n",  "\n\n",
-        "\t", "é",   "你好",  "🙂",      "👩‍👩‍👧", "▁",       "x1",   ".",   "'s",
-        "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<user defined>", "<|im", "[INST]", "\r\n"};
+    static const std::vector<std::string> pieces = {"a",
+                                                    "the",
+                                                    " the",
+                                                    "The ",
+                                                    "in",
+                                                    " ",
+                                                    "  ",
+                                                    "\n",
+                                                    "\n\n",
+                                                    "\t",
+                                                    "é",
+                                                    "你好",
+                                                    "🙂",
+                                                    "👩‍👩‍👧",
+                                                    "▁",
+                                                    "x1",
+                                                    ".",
+                                                    "'s",
+                                                    "<s>",
+                                                    "</s>",
+                                                    "<|im_start|>",
+                                                    "<|im_end|>",
+                                                    "<user defined>",
+                                                    "<|im",
+                                                    "[INST]",
+                                                    "\r\n"};
     std::uniform_int_distribution<size_t> any(0, pieces.size() - 1);
     std::uniform_int_distribution<int> n_pieces(0, 12);
     std::string text;
@@ -122,12 +144,14 @@ TEST_P(EachVocabulary, TokensStandWhereTheirPiecesAre) {
 TEST_P(EachVocabulary, DetokenizeUndoesTokenize) {
     const uint32_t seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
-    if (GetParam().name.find("no_marker") != std::string::npos) GTEST_SKIP();
+    if (GetParam().name.find("no_marker") != std::string::npos) {
+        GTEST_SKIP() << "without a token for it, a space comes back as SentencePiece's mark";
+    }
     std::mt19937 random(seed);
     for (int round = 0; round < 500; ++round) {
         const std::string text = random_text(random);
-        const bool looks_added = text.starts_with("<s>") || text.ends_with("</s>") ||
-                                 text.starts_with("<|im_start|>");
+        const bool looks_added =
+            text.starts_with("<s>") || text.ends_with("</s>") || text.starts_with("<|im_start|>");
         if (looks_added || text.find("▁") != std::string::npos) continue;
         const auto tokenized = text_model_->tokenize(text, true, true);
         ASSERT_TRUE(tokenized.ok());
