@@ -356,7 +356,9 @@ Result<Config> load_config(const ConfigSources& sources) {
 
 Status check_exposure(const ServerConfig& config) {
     const std::string_view host = config.host;
-    const bool local = host == "localhost" || host == "::1" || host.starts_with("127.");
+    const bool loopback_net =
+        host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
+    const bool local = host == "localhost" || host == "::1" || loopback_net;
     if (local || config.allow_open || !config.keys.empty()) return {};
     return invalid("listening on " + config.host +
                    " lets other machines in: give API keys (--api-key-file), or --allow-open to "

@@ -170,7 +170,8 @@ Connection::Awaitable<bool> Connection::refuse_malformed(error_code error) {
     }
     Exchange exchange;
     exchange.start = std::chrono::steady_clock::now();
-    co_await refuse_unread(error_response(refusal), exchange);
+    const HttpResponse response = error_response(refusal);
+    co_await refuse_unread(response, exchange);
     log(exchange);
     co_return false;
 }
@@ -180,7 +181,8 @@ Connection::Awaitable<bool> Connection::refuse_malformed(error_code error) {
 Connection::Awaitable<bool> Connection::refuse_unread(const HttpResponse& response,
                                                       Exchange& exchange) {
     exchange.keep_alive = false;
-    if (co_await write(response, exchange)) co_await linger();
+    const bool written = co_await write(response, exchange);  // GCC 12 breaks this in the condition
+    if (written) co_await linger();
     co_return false;
 }
 
@@ -224,7 +226,10 @@ Connection::Awaitable<bool> Connection::answer_generation(Generation generation,
     const CloseAtEnd<GenerationMailbox> close{*mailbox};
     const Result<GenerationId> id = generation.service->submit(
         std::move(generation.request.generate), std::make_shared<MailboxSink>(mailbox));
-    if (!id.ok()) co_return co_await write(error_response(api_error(id.error())), exchange);
+    if (!id.ok()) {
+        const HttpResponse refusal = error_response(api_error(id.error()));
+        co_return co_await write(refusal, exchange);
+    }
 
     GenerationGuard guard(*generation.service, *id);
     std::variant<bool, std::monostate> first;
