@@ -121,6 +121,38 @@ private:
     std::vector<Segment> segments_;
 };
 
+// Where the last paragraph of `text` begins: behind its last blank line that has text after it. 0 when
+// it is one paragraph.
+size_t last_paragraph(std::string_view text) {
+    const size_t end = text.find_last_not_of(" \t\r\n");
+    if (end == text.npos) return 0;
+    size_t line = text.rfind('\n', end);
+    while (line != text.npos && line > 0) {
+        const size_t before = text.rfind('\n', line - 1);
+        const size_t begin = before == text.npos ? 0 : before + 1;
+        const std::string_view above = text.substr(begin, line - begin);
+        if (before != text.npos && above.find_first_not_of(" \t\r") == above.npos) return line + 1;
+        line = before;
+    }
+    return 0;
+}
+
+// The spans, with documents that share a message with the question told apart from it.
+std::vector<TextSpan> split_queries(std::string_view text, std::span<const TextSpan> spans) {
+    std::vector<TextSpan> split;
+    for (const TextSpan& span : spans) {
+        if (span.role == SegmentRole::kQuery && span.begin <= span.end && span.end <= text.size()) {
+            const auto documents = static_cast<uint32_t>(
+                last_paragraph(text.substr(span.begin, span.end - span.begin)));
+            if (documents > 0) split.push_back({span.begin, span.begin + documents, SegmentRole::kChunk});
+            split.push_back({span.begin + documents, span.end, SegmentRole::kQuery});
+        } else {
+            split.push_back(span);
+        }
+    }
+    return split;
+}
+
 ChunkerOptions sane(ChunkerOptions options) {
     options.tokens_min = std::max(options.tokens_min, 1);
     options.tokens_max = std::max(options.tokens_max, options.tokens_min);
@@ -136,7 +168,8 @@ std::vector<Segment> segment_prompt(const TokenizedText& prompt, std::span<const
     if (!has_usable_offsets(prompt)) {
         return {{SegmentRole::kQuery, {0, static_cast<int32_t>(prompt.tokens.size())}, {}}};
     }
-    return Segmenter(prompt, scope, sane(options)).segment(spans, registered);
+    return Segmenter(prompt, scope, sane(options))
+        .segment(split_queries(prompt.text, spans), registered);
 }
 
 }  // namespace spolia

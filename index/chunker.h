@@ -33,6 +33,9 @@ public:
 // document gives the same chunks wherever it appears. Tokens that straddle a boundary are glue;
 // leading and trailing white space of a chunk is glue.
 //
+// Of a kQuery span only the last paragraph is the query; what stands in front of it is cut as if it
+// were kChunk, since many clients put documents and question into one message.
+//
 // With text that has no offsets everything is one kQuery segment.
 std::vector<Segment> segment_prompt(const TokenizedText& prompt, std::span<const TextSpan> spans,
                                     const KeyScope& scope, const ChunkerOptions& options,

@@ -90,6 +90,29 @@ TEST(ChunkerTest, StraddlingTokensAreGlue) {
     EXPECT_EQ(texts_of(prompt, SegmentRole::kQuery, kTiny), Strings{" seven"});
 }
 
+TEST(ChunkerTest, TakesTheLastParagraphOfAMessageForTheQuery) {
+    const std::string documents = "first document of words\n\nsecond document of words";
+    for (const char* border : {"\n\n", "\n \t\r\n", "\n\n\n"}) {
+        Prompt prompt;
+        prompt.add(SegmentRole::kQuery, documents + border + "what do they\nsay\n\n");
+        const Strings queries = texts_of(prompt, SegmentRole::kQuery, kTiny);
+        ASSERT_EQ(queries.size(), 1u);
+        EXPECT_EQ(queries[0].substr(0, 16), "what do they\nsay");
+        // The documents become the chunks that they are as a part of their own.
+        EXPECT_EQ(texts_of(prompt, SegmentRole::kChunk, kTiny),
+                  texts_of(chunk_prompt(documents), SegmentRole::kChunk, kTiny));
+    }
+}
+
+TEST(ChunkerTest, AQueryOfOneParagraphIsAllQuery) {
+    for (const char* text : {"one\nparagraph of\nlines", "\n\n leading blank lines", "one\n\n \n"}) {
+        Prompt prompt;
+        prompt.add(SegmentRole::kQuery, text);
+        EXPECT_EQ(texts_of(prompt, SegmentRole::kChunk, kTiny), Strings{}) << text;
+        EXPECT_EQ(texts_of(prompt, SegmentRole::kQuery, kTiny).size(), 1u) << text;
+    }
+}
+
 TEST(ChunkerTest, WithoutOffsetsEverythingIsQuery) {
     TokenizedText prompt = testing::tokenize("some words of text");
     prompt.byte_begin.clear();

@@ -6,12 +6,40 @@
 namespace spolia::testing {
 namespace {
 
+bool blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == line.npos; }
+
+// Line by line from the front: the query is what stands behind the last blank line that is followed by
+// text, other than a first line.
+std::vector<TextSpan> with_queries_split(std::string_view text, std::span<const TextSpan> spans) {
+    std::vector<TextSpan> result;
+    for (const TextSpan& span : spans) {
+        if (span.role != SegmentRole::kQuery) {
+            result.push_back(span);
+            continue;
+        }
+        uint32_t query = span.begin;
+        for (uint32_t line = span.begin; line < span.end;) {
+            const size_t found = text.substr(0, span.end).find('\n', line);
+            const uint32_t next = found == text.npos ? span.end : static_cast<uint32_t>(found) + 1;
+            const bool ended = found != text.npos;
+            if (line > span.begin && ended && blank(text.substr(line, next - line)) &&
+                !blank(text.substr(next, span.end - next))) {
+                query = next;
+            }
+            line = next;
+        }
+        if (query > span.begin) result.push_back({span.begin, query, SegmentRole::kChunk});
+        result.push_back({query, span.end, SegmentRole::kQuery});
+    }
+    return result;
+}
+
 class Checker {
 public:
     Checker(const TokenizedText& prompt, std::span<const TextSpan> spans, const KeyScope& scope,
             const ChunkerOptions& options, std::span<const std::vector<Token>> registered)
         : prompt_(prompt),
-          spans_(spans),
+          spans_(with_queries_split(prompt.text, spans)),
           scope_(scope),
           options_(options),
           registered_(registered) {}
@@ -101,7 +129,7 @@ private:
     }
 
     const TokenizedText& prompt_;
-    const std::span<const TextSpan> spans_;
+    const std::vector<TextSpan> spans_;
     const KeyScope& scope_;
     const ChunkerOptions& options_;
     const std::span<const std::vector<Token>> registered_;
