@@ -238,6 +238,13 @@ constexpr ConfigOption kOptions[] = {
     {"reuse.chunk_tokens_max", "--chunk-max", "SPOLIA_CHUNK_MAX", "N", "longest chunk, in tokens",
      [](C c, V v) { return set_positive(c.reuse.chunker.tokens_max, v); }},
 
+    {"reuse.encode_seen", "--encode-seen", "SPOLIA_ENCODE_SEEN", "BOOL",
+     "encode chunks seen in prompts; false: registered ones only",
+     [](C c, V v) { return set_switch(c.reuse.encode_seen, v); }},
+    {"reuse.capture_pages", "--capture-pages", "SPOLIA_CAPTURE_PAGES", "BOOL",
+     "keep exact prefixes beyond their sequence",
+     [](C c, V v) { return set_switch(c.reuse.capture_pages, v); }},
+
     {"limits.queue_max", "--queue-max", "SPOLIA_QUEUE_MAX", "N", "requests that may wait",
      [](C c, V v) { return set_positive(c.limits.queue_max, v); }},
     {"limits.encode_queue_max", "--encode-queue-max", "SPOLIA_ENCODE_QUEUE_MAX", "N",

@@ -61,11 +61,14 @@ struct CacheConfig {
 };
 
 struct ReuseConfig {
-    Fidelity fidelity = Fidelity::kFast;
+    // Composed reuse changes answers; until a guard bounds by how much, it is asked for.
+    Fidelity fidelity = Fidelity::kExact;
     std::string policy = "cacheblend";
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
     ChunkerOptions chunker;
+    bool encode_seen = true;    // chunks seen in prompts are encoded in idle time
+    bool capture_pages = true;  // exact prefixes are kept beyond their sequence
     // What requests of an agent (spolia.agent) take for fields they leave out, by its name.
     std::map<std::string, ReuseOptions> agents;
 };

@@ -10,13 +10,10 @@
 #include "adapters/text_model.h"
 #include "index/segment.h"
 #include "index/token.h"
+#include "spolia/receipt.h"
 
 namespace spolia {
 
-enum class Fidelity : uint8_t {
-    kExact,  // only exact-prefix KV is reused
-    kFast,   // fixed recompute, no guard
-};
 std::string_view to_string(Fidelity fidelity);
 std::optional<Fidelity> fidelity_from(std::string_view text);
 
@@ -42,32 +39,6 @@ struct GenerateRequest {
     int32_t tokens_max = -1;  // < 0: up to the context's end
 };
 
-// Why reuse fell short. Exported as spolia_misses_total{reason} and in receipts.
-struct Miss {
-    std::string reason;   // first_sight | fidelity_exact | not_profitable | no_offsets | unsupported | ...
-    int32_t n_tokens = 0;
-};
-
-// What happened to each token of a prompt.
-struct Receipt {
-    std::string policy;      // dense | exact | none | epic | cacheblend | full
-    std::string fidelity;
-    int32_t n_prompt = 0;
-    int32_t n_exact = 0;
-    int32_t n_shifted = 0;
-    int32_t n_blended = 0;
-    int32_t n_anchored = 0;
-    int32_t n_donor = 0;
-    int32_t n_computed = 0;
-    int32_t n_chunks = 0;      // chunks in the prompt
-    int32_t n_chunks_hit = 0;
-    std::vector<Miss> misses;
-    double queue_ms = 0, place_ms = 0, check_ms = 0, compute_ms = 0;
-    double prompt_ms = 0;      // prefill as a whole
-    double ttft_ms = 0;        // from submit() to the first token
-};
-
-enum class FinishReason : uint8_t { kStop, kLength, kToolCalls, kCancelled };
 std::string_view to_string(FinishReason reason);
 
 struct GenerateOutcome {

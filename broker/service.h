@@ -43,6 +43,7 @@ struct PlanPreview {
 struct ServiceStats {
     BlockStoreStats blocks;
     EngineLimits limits;
+    EngineMemory memory;
     int32_t sequences_busy = 0;
     int32_t queue_depth = 0;
     int32_t encode_queue_depth = 0;

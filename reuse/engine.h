@@ -46,6 +46,13 @@ struct EngineLimits {
     int32_t n_batch_rows = 0;  // rows computed at once; prefill reports back between batches
 };
 
+// Bytes that an engine holds beyond the model's weights.
+struct EngineMemory {
+    uint64_t kv_cache_bytes = 0;  // the backend's own cache of all sequences
+    uint64_t staging_bytes = 0;   // host copy of one sequence's rows on their way to the cache
+    uint64_t compute_bytes = 0;   // buffers of our own passes: activations, hidden states
+};
+
 // Rows of a block placed in a prompt.
 struct PlacedBlock {
     int32_t row = 0;         // position of the first placed row in the prompt
@@ -91,14 +98,15 @@ struct DecodeItem {
     Token token = 0;
 };
 
-// A loaded model with a KV cache of several sequences. Everything but info() and limits() is called
-// by one thread, the engine thread, only.
+// A loaded model with a KV cache of several sequences. Everything but info(), limits() and memory()
+// is called by one thread, the engine thread, only.
 class Engine {
 public:
     virtual ~Engine() = default;
 
     virtual const ModelInfo& info() const = 0;
     virtual const EngineLimits& limits() const = 0;
+    virtual EngineMemory memory() const = 0;
 
     // Makes plan.sequence hold exactly the prompt's rows and leaves the logits of its last row in
     // logits(). On failure the sequence is empty.

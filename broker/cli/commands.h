@@ -18,5 +18,10 @@ using Run = std::function<int()>;
 // Adds a subcommand to `app`; when it is the one called, parsing leaves its work in `run`. Each
 // stands in its own file, broker/cli/NAME.cpp, and in main.cpp's table.
 void add_serve(CLI::App& app, Run& run);
+void add_demo(CLI::App& app, Run& run);
+void add_doctor(CLI::App& app, Run& run);
+void add_inspect(CLI::App& app, Run& run);
+void add_bench(CLI::App& app, Run& run);
+void add_bench_rag(CLI::App& bench, Run& run);  // a subcommand of bench
 
 }  // namespace spolia

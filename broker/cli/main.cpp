@@ -9,12 +9,16 @@ namespace {
 
 // Every subcommand, in the order of the help.
 constexpr void (*kCommands[])(CLI::App&, spolia::Run&) = {
-    spolia::add_serve,
+    spolia::add_serve, spolia::add_demo, spolia::add_doctor, spolia::add_inspect, spolia::add_bench,
 };
 
 constexpr const char* kExamples = R"(Examples:
   spolia serve --model model.gguf        OpenAI-compatible server on 127.0.0.1:8080
   spolia serve --help                    all of its options
+  spolia demo                            a RAG session with and without reuse, timed
+  spolia doctor --model model.gguf       what this machine and this model can do
+  spolia bench rag --chunks 8            the measured table, on this machine
+  spolia inspect CACHE_DIR --verify      what is stored, and whether it is whole
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.)";
 

@@ -10,7 +10,7 @@
 
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
-#include "broker/cli/local_stack.h"
+#include "broker/local_stack.h"
 #include "broker/http/server.h"
 #include "broker/log.h"
 

@@ -137,6 +137,7 @@ public:
         ServiceStats stats;
         stats.blocks = store_->stats();
         stats.limits = engine_->limits();
+        stats.memory = engine_->memory();
         stats.queue_depth = static_cast<int32_t>(scheduler_.queue_depth());
         stats.requests = n_requests_;
         const size_t n_puts = scheduler_.n_puts();

@@ -14,7 +14,7 @@ namespace spolia {
 
 // What requests take for the fields of ReuseOptions that they leave out.
 struct ReuseDefaults {
-    Fidelity fidelity = Fidelity::kFast;
+    Fidelity fidelity = Fidelity::kExact;
     std::string policy = "cacheblend";
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"

@@ -1,4 +1,4 @@
-#include "broker/cli/local_stack.h"
+#include "broker/local_stack.h"
 
 #include <utility>
 
@@ -26,6 +26,8 @@ ServiceOptions service_options(const Config& config) {
     options.reuse = {config.reuse.fidelity, config.reuse.policy, config.reuse.recompute_ratio,
                      config.reuse.head_rows, config.reuse.agents};
     options.chunker = config.reuse.chunker;
+    options.encode_seen_chunks = config.reuse.encode_seen;
+    options.capture_pages = config.reuse.capture_pages;
     options.store.ram_bytes_max = config.cache.ram_bytes_max;
     options.store.directory = config.cache.directory;
     options.store.disk_bytes_max = config.cache.disk_bytes_max;

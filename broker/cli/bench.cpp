@@ -1,0 +1,13 @@
+#include <CLI/CLI.hpp>
+
+#include "broker/cli/commands.h"
+
+namespace spolia {
+
+void add_bench(CLI::App& app, Run& run) {
+    CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
+    bench->require_subcommand(1);
+    add_bench_rag(*bench, run);
+}
+
+}  // namespace spolia

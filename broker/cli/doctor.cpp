@@ -1,0 +1,224 @@
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "adapters/llama/llama_engine.h"
+#include "adapters/llama/tiled_attention.h"
+#include "broker/cli/commands.h"
+#include "broker/cli/config_flags.h"
+#include "broker/cli/llama_server.h"
+#include "broker/cli/report.h"
+#include "broker/cli/timing_model.h"
+#include "reuse/rope.h"
+
+namespace spolia {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kAbout = R"(Checks what serving needs, and measures what reuse counts on:
+the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
+llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache folder,
+rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without --model it
+uses the timing model (random weights). Exit code 1 when a check fails.)";
+
+enum class Verdict { kOk, kWarning, kFailed };
+
+const char* name_of(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::kOk: return "ok";
+        case Verdict::kWarning: return "warning";
+        case Verdict::kFailed: return "failed";
+    }
+    return "";
+}
+
+// Checks in the order in which they ran.
+class Findings {
+public:
+    void add(std::string check, Verdict verdict, std::string text, Json figures = nullptr) {
+        Json finding = {{"check", std::move(check)}, {"verdict", name_of(verdict)}, {"text", std::move(text)}};
+        if (!figures.is_null()) finding["figures"] = std::move(figures);
+        list_.push_back(std::move(finding));
+        failed_ = failed_ || verdict == Verdict::kFailed;
+    }
+    bool failed() const { return failed_; }
+    const Json& json() const { return list_; }
+
+    std::string text() const {
+        std::string text;
+        for (const Json& finding : list_) {
+            char line[64];
+            std::snprintf(line, sizeof line, "%-8s %-16s ", finding["verdict"].get<std::string>().c_str(),
+                          finding["check"].get<std::string>().c_str());
+            text += line + finding["text"].get<std::string>() + "\n";
+        }
+        return text;
+    }
+
+private:
+    Json list_ = Json::array();
+    bool failed_ = false;
+};
+
+std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+void check_machine(Findings& findings) {
+    findings.add("processor", Verdict::kOk,
+                 std::to_string(std::thread::hardware_concurrency()) + " threads; rotation kernel " +
+                     std::string(to_string(best_rotate_kernel())) + ", attention kernel " +
+                     std::string(tiled_attention_kernel()));
+    const std::filesystem::path server = find_llama_server();
+    findings.add("llama-server", server.empty() ? Verdict::kWarning : Verdict::kOk,
+                 server.empty() ? "not found; only benches and the demo need it (set "
+                                  "SPOLIA_LLAMA_SERVER)"
+                                : server.string());
+}
+
+void check_folder(const std::filesystem::path& folder, Findings& findings) {
+    if (folder.empty()) {
+        findings.add("cache folder", Verdict::kWarning,
+                     "none: blocks are lost when the broker ends (set --cache-dir)");
+        return;
+    }
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    const std::filesystem::path probe = folder / "doctor.probe";
+    const bool writable = bool(std::ofstream(probe) << "spolia");
+    std::filesystem::remove(probe, error);
+    const auto space = std::filesystem::space(folder, error);
+    findings.add("cache folder", writable ? Verdict::kOk : Verdict::kFailed,
+                 folder.string() + (writable ? ": writable, " + mib(space.available) + " free"
+                                             : ": can't be written; choose another --cache-dir"));
+}
+
+double best_seconds(int times, const std::function<void()>& work) {
+    double best = 1e300;
+    for (int i = 0; i < times; ++i) {
+        const auto start = Clock::now();
+        work();
+        best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    return best;
+}
+
+// Placing a block (K rotated, V copied) against copying its bytes, on one thread, over more memory
+// than the caches hold.
+void check_rotation(const ModelInfo& model, Findings& findings) {
+    constexpr size_t kBytes = size_t{256} << 20;
+    const size_t rows = std::max<size_t>(1, kBytes / model.kv.row_bytes()) * model.kv.n_layer;
+    const size_t k_elements = rows * model.kv.k_dim, v_elements = rows * model.kv.v_dim;
+    std::vector<uint16_t> source(k_elements + v_elements, 0x3c00), target(source.size());
+    const double copy = best_seconds(5, [&] {
+        std::memcpy(target.data(), source.data(), source.size() * sizeof(uint16_t));
+    });
+    const Rotation rotation(model.rope, 1234);
+    const double place = best_seconds(5, [&] {
+        rotate_rows(rotation, source.data(), target.data(), static_cast<int64_t>(rows), model.kv.k_dim);
+        std::memcpy(target.data() + k_elements, source.data() + k_elements, v_elements * sizeof(uint16_t));
+    });
+    const double gigabytes = static_cast<double>(source.size()) * sizeof(uint16_t) / 1e9;
+    const double share = copy / place;
+    char text[160];
+    std::snprintf(text, sizeof text, "%.1f GB/s on one thread, %.0f %% of memcpy's %.1f GB/s",
+                  gigabytes / place, 100 * share, gigabytes / copy);
+    findings.add("placement", share >= 0.5 ? Verdict::kOk : Verdict::kWarning, text,
+                 {{"gb_per_s", gigabytes / place}, {"memcpy_gb_per_s", gigabytes / copy}, {"share", share}});
+}
+
+void check_model(const Config& config, const std::filesystem::path& path, Findings& findings) {
+    const auto start = Clock::now();
+    Result<std::unique_ptr<LlamaModel>> model =
+        LlamaModel::load({path.string(), config.model.n_gpu_layers, {}});
+    if (!model) return findings.add("model", Verdict::kFailed, model.error().message);
+    LlamaEngineOptions options;
+    options.n_ctx = config.model.n_ctx > 0 ? config.model.n_ctx : options.n_ctx;
+    options.n_sequences = config.model.n_sequences;
+    options.n_threads = config.model.n_threads;
+    options.n_batch_rows = config.model.n_ubatch;
+    const Result<std::unique_ptr<LlamaEngine>> engine = LlamaEngine::create(**model, options);
+    if (!engine) return findings.add("engine", Verdict::kFailed, engine.error().message);
+
+    const ModelInfo& info = (*engine)->info();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    char text[256];
+    std::snprintf(text, sizeof text, "%s: %s, %.2f G parameters, loaded and checked in %.1f s%s",
+                  info.name.c_str(), info.architecture.c_str(),
+                  static_cast<double>(info.n_params) / 1e9, seconds,
+                  info.random_weights ? " (random weights)" : "");
+    findings.add("model", Verdict::kOk, text,
+                 {{"random", info.random_weights}, {"params", info.n_params}, {"fingerprint", info.fingerprint.hex()}});
+
+    const EngineMemory memory = (*engine)->memory();
+    findings.add("memory", Verdict::kOk,
+                 "weights " + mib(info.bytes) + ", KV cache " + mib(memory.kv_cache_bytes) + " for " +
+                     std::to_string((*engine)->limits().n_sequences) + " sequences of " +
+                     std::to_string((*engine)->limits().n_ctx) + " rows, RAM tier up to " +
+                     mib(config.cache.ram_bytes_max));
+    const std::string support(to_string(info.support));
+    if (info.support == ReuseSupport::kExactOnly) {
+        return findings.add("reuse", Verdict::kWarning, "exact prefixes only: " + info.support_reason);
+    }
+    const GateReport& gate = (*engine)->gate();
+    std::snprintf(text, sizeof text,
+                  "%s; all rows recomputed: KL %.2g of %.2g allowed; rotated block: error %.2g of %.2g allowed",
+                  support.c_str(), gate.full_kl, kGateKlMax, gate.rotation_error, kGateRotationErrorMax);
+    findings.add("reuse", Verdict::kOk,
+                 text + (info.support_reason.empty() ? "" : "; not fused: " + info.support_reason),
+                 {{"support", support}, {"full_kl", gate.full_kl}, {"rotation_error", gate.rotation_error}});
+    check_rotation(info, findings);
+}
+
+int doctor(const Config& config, const std::string& format) {
+    Findings findings;
+    check_machine(findings);
+    check_folder(config.cache.directory, findings);
+    Result<std::filesystem::path> path = config.model.path.empty()
+                                             ? timing_model()
+                                             : Result<std::filesystem::path>(config.model.path);
+    if (path) {
+        check_model(config, *path, findings);
+    } else {
+        findings.add("model", Verdict::kFailed, path.error().message);
+    }
+    if (format == "json") {
+        const Json report = {{"doctor", findings.failed() ? "failed" : "ok"},
+                             {"version", SPOLIA_VERSION},
+                             {"findings", findings.json()}};
+        std::printf("%s\n", report.dump(2).c_str());
+    } else {
+        std::printf("%s", findings.text().c_str());
+    }
+    return findings.failed() ? kExitFailure : kExitOk;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Run& run) {
+    CLI::App* command = app.add_subcommand("doctor", "Check this machine, a model and the cache folder");
+    command->footer(kAbout);
+    const auto format = std::make_shared<std::string>("text");
+    command->add_option("--format", *format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    const auto flags = std::make_shared<ConfigFlags>();
+    flags->add_to(*command);
+    command->callback([flags, format, &run] {
+        run = [flags, format] {
+            const Result<Config> config = flags->load();
+            if (config.ok()) return doctor(*config, *format);
+            std::fprintf(stderr, "spolia doctor: %s\n", config.error().message.c_str());
+            return kExitUsage;
+        };
+    });
+}
+
+}  // namespace spolia

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "index/result.h"
+#include "spolia/receipt.h"
+
+namespace spolia {
+
+struct BrokerOptions {
+    std::string model_path;      // a GGUF file
+    int32_t n_ctx = 4096;        // tokens of one prompt and its answer; 0: what the model was trained for
+    int32_t n_sequences = 1;     // answers at a time; further ones wait
+    int32_t n_threads = 0;       // 0: one a core
+    int32_t n_gpu_layers = 0;    // < 0: all
+    std::string cache_directory; // where chunks' KV outlives the process; empty: nowhere
+    uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
+    // For prompts that don't say.
+    Fidelity fidelity = Fidelity::kExact;
+    std::string policy = "cacheblend";  // none | epic | cacheblend | full
+    double recompute_ratio = 0.15;      // of reused tokens, policy cacheblend
+};
+
+// One message of a conversation. Each part is looked for in the cache by itself: give documents a
+// part of their own.
+struct Message {
+    std::string role;  // system | user | assistant | tool
+    std::vector<std::string> parts;
+};
+
+struct Prompt {
+    std::vector<Message> messages;
+    int32_t tokens_max = 256;
+    double temperature = 0;  // 0: greedy
+    std::optional<uint32_t> seed;
+    std::string tenant;  // prompts and chunks of different tenants never share anything
+    std::optional<Fidelity> fidelity;
+    std::optional<std::string> policy;
+    std::optional<double> recompute_ratio;
+};
+
+struct Answer {
+    std::string text;
+    FinishReason finish = FinishReason::kStop;
+    int32_t n_tokens = 0;
+    Receipt receipt;
+};
+
+// Sees each piece of an answer's text (UTF-8) as it is generated, on the broker's own thread. Returns
+// false to end the answer early.
+using OnText = std::function<bool(std::string_view piece)>;
+
+// A model with a KV cache of chunks, in this process. Thread-safe; calls block until they are done.
+class Broker {
+public:
+    // Loads the model and checks that reuse is right for it: seconds to minutes. Fails with
+    // kNotFound, kCorrupt, kUnsupported or kOutOfMemory where the model can't be served.
+    static Result<std::unique_ptr<Broker>> open(const BrokerOptions& options);
+    ~Broker();
+    Broker(const Broker&) = delete;
+    Broker& operator=(const Broker&) = delete;
+
+    // Computes a document's KV ahead of time, so that prompts find it wherever it stands in them.
+    // Returns the number of its tokens that can be reused: those of its chunks.
+    Result<int32_t> add_document(const std::string& text, const std::string& tenant = {});
+
+    // Answers a prompt. kContextTooLong when prompt and answer don't fit n_ctx.
+    Result<Answer> ask(const Prompt& prompt, const OnText& on_text = {});
+
+private:
+    class Impl;
+    explicit Broker(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spolia
