@@ -1,12 +1,14 @@
 #include "adapters/llama/tiled_attention.h"
 
+#include <vector>
+
 namespace spolia {
 
 // Each is compiled from tiled_attention_kernel.inc with its own instruction set.
-#define SPOLIA_DECLARE_ATTENTION(name)                                                    \
-    namespace name {                                                                      \
-    int32_t items(const AttentionInput& input);                                           \
-    size_t scratch_bytes(const AttentionInput& input);                                    \
+#define SPOLIA_DECLARE_ATTENTION(name)                                                         \
+    namespace name {                                                                           \
+    int32_t items(const AttentionInput& input);                                                \
+    size_t scratch_bytes(const AttentionInput& input);                                         \
     void attend(const AttentionInput& input, int32_t first, int32_t last, std::byte* scratch); \
     }
 SPOLIA_DECLARE_ATTENTION(attention_portable)
@@ -18,33 +20,24 @@ SPOLIA_DECLARE_ATTENTION(attention_avx512)
 
 namespace {
 
-struct Kernel {
-    std::string_view name;
-    int32_t width;
-    int32_t (*items)(const AttentionInput&);
-    size_t (*scratch_bytes)(const AttentionInput&);
-    void (*attend)(const AttentionInput&, int32_t, int32_t, std::byte*);
-};
-
-Kernel choose_kernel() {
+std::vector<TiledAttentionKernel> find_kernels() {
+    std::vector<TiledAttentionKernel> kernels;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) {
-        return {"avx512", 16, attention_avx512::items, attention_avx512::scratch_bytes,
-                attention_avx512::attend};
+        kernels.push_back({"avx512", 16, attention_avx512::items, attention_avx512::scratch_bytes,
+                           attention_avx512::attend});
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        return {"avx2", 8, attention_avx2::items, attention_avx2::scratch_bytes,
-                attention_avx2::attend};
+        kernels.push_back({"avx2", 8, attention_avx2::items, attention_avx2::scratch_bytes,
+                           attention_avx2::attend});
     }
 #endif
-    return {"portable", 4, attention_portable::items, attention_portable::scratch_bytes,
-            attention_portable::attend};
+    kernels.push_back({"portable", 4, attention_portable::items, attention_portable::scratch_bytes,
+                       attention_portable::attend});
+    return kernels;
 }
 
-const Kernel& kernel() {
-    static const Kernel chosen = choose_kernel();
-    return chosen;
-}
+const TiledAttentionKernel& kernel() { return tiled_attention_kernels().front(); }
 
 constexpr int32_t kHeadDimMax = 512;
 
@@ -66,5 +59,10 @@ void tiled_attention(const AttentionInput& input, int32_t first, int32_t last, s
 }
 
 std::string_view tiled_attention_kernel() { return kernel().name; }
+
+std::span<const TiledAttentionKernel> tiled_attention_kernels() {
+    static const std::vector<TiledAttentionKernel> kernels = find_kernels();
+    return kernels;
+}
 
 }  // namespace spolia

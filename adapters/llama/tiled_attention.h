@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace spolia {
@@ -19,13 +20,13 @@ struct AttentionInput {
     float scale = 1.0f;     // of the scores, usually 1/sqrt(head_dim)
 
     int32_t n_rows = 0;
-    const float* q = nullptr;             // [n_rows][n_head][head_dim], dense
-    const int32_t* positions = nullptr;   // [n_rows] ascending; row r sees cells 0 .. positions[r]
-    const uint16_t* k = nullptr;          // half floats, [cell][n_head_kv][head_dim]
+    const float* q = nullptr;            // [n_rows][n_head][head_dim], dense
+    const int32_t* positions = nullptr;  // [n_rows] ascending; row r sees cells 0 .. positions[r]
+    const uint16_t* k = nullptr;         // half floats, [cell][n_head_kv][head_dim]
     const uint16_t* v = nullptr;
-    size_t k_stride = 0;                  // elements from one cell to the next
+    size_t k_stride = 0;  // elements from one cell to the next
     size_t v_stride = 0;
-    float* out = nullptr;                 // [n_rows][n_head][head_dim], dense
+    float* out = nullptr;  // [n_rows][n_head][head_dim], dense
 };
 
 // Whether the kernels take heads of this size.
@@ -42,5 +43,17 @@ void tiled_attention(const AttentionInput& input, int32_t first, int32_t last, s
 
 // Name of the kernel that this processor runs, for reports.
 std::string_view tiled_attention_kernel();
+
+// The functions above for one instruction set.
+struct TiledAttentionKernel {
+    std::string_view name;
+    int32_t width;  // floats of a vector; head_dim is a multiple of it
+    int32_t (*items)(const AttentionInput&);
+    size_t (*scratch_bytes)(const AttentionInput&);
+    void (*attend)(const AttentionInput&, int32_t first, int32_t last, std::byte* scratch);
+};
+
+// Those that this processor runs, best first: the functions above are the first one's.
+std::span<const TiledAttentionKernel> tiled_attention_kernels();
 
 }  // namespace spolia
