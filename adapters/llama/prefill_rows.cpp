@@ -14,10 +14,13 @@ Error broken(const std::string& what) {
 Status check_block(const PlacedBlock& placed, int32_t behind, int32_t n_rows,
                    const KvLayout& layout) {
     if (placed.block == nullptr || placed.n_rows <= 0) return broken("an empty placed block");
-    if (placed.row < behind || placed.row + placed.n_rows > n_rows) {
-        return broken("a block at row " + std::to_string(placed.row) + " overlaps or stands outside");
+    if (placed.row < behind || placed.row >= n_rows || placed.n_rows > n_rows - placed.row) {
+        return broken("a block at row " + std::to_string(placed.row) +
+                      " overlaps or stands outside");
     }
-    if (placed.source_row < 0 || placed.source_row + placed.n_rows > placed.block->n_rows()) {
+    const int32_t n_source = placed.block->n_rows();
+    if (placed.source_row < 0 || placed.n_rows > n_source ||
+        placed.source_row > n_source - placed.n_rows) {
         return broken("a block has fewer rows than are used of it");
     }
     if (placed.block->meta().layout != layout) return broken("a block of another model");
@@ -34,14 +37,14 @@ Result<PrefillRows> prefill_rows(const PrefillPlan& plan, int32_t n_ctx, const K
     rows.n_rows = static_cast<int32_t>(plan.tokens.size());
     if (rows.n_rows == 0) return broken("no tokens");
     if (rows.n_rows > n_ctx) {
-        return Error{ErrorCode::kContextTooLong,
-                     "the prompt has " + std::to_string(rows.n_rows) +
-                         " tokens, but a sequence holds " + std::to_string(n_ctx)};
+        return Error{ErrorCode::kContextTooLong, "the prompt has " + std::to_string(rows.n_rows) +
+                                                     " tokens, but a sequence holds " +
+                                                     std::to_string(n_ctx)};
     }
     if (plan.n_keep < 0 || plan.n_keep >= rows.n_rows) return broken("n_keep out of range");
 
     rows.n_fixed = plan.n_keep;
-    int32_t behind = plan.n_keep;
+    int32_t behind = plan.n_keep;  // the end of the blocks so far
     const int32_t last = rows.n_rows - 1;
     for (const PlacedBlock& placed : plan.blocks) {
         if (Status status = check_block(placed, behind, rows.n_rows, layout); !status) {
@@ -52,15 +55,17 @@ Result<PrefillRows> prefill_rows(const PrefillPlan& plan, int32_t n_ctx, const K
         if (placed.exact) {
             if (begin != rows.n_fixed || rows.composed()) return broken("exact pages leave a gap");
             rows.n_fixed = end;
-        } else if (end > begin) {
-            for (int32_t row = behind; row < begin; ++row) rows.fresh.push_back(row);
+        }
+        for (int32_t row = behind; row < begin; ++row) rows.fresh.push_back(row);
+        if (!placed.exact && end > begin) {
             rows.passive.push_back({{begin, end}, placed.settled});
             rows.n_covered += end - begin;
-            for (int32_t row = begin; row < end && !placed.settled; ++row) rows.mendable.push_back(row);
+            for (int32_t row = begin; row < end && !placed.settled; ++row)
+                rows.mendable.push_back(row);
         }
-        behind = end;
+        behind = begin + placed.n_rows;
     }
-    for (int32_t row = behind; row < rows.n_rows; ++row) rows.fresh.push_back(row);
+    for (int32_t row = std::min(behind, last); row < rows.n_rows; ++row) rows.fresh.push_back(row);
     return rows;
 }
 

@@ -10,11 +10,11 @@ namespace spolia {
 // Which rows of a prompt come from where, derived from a PrefillPlan.
 struct PrefillRows {
     int32_t n_rows = 0;
-    int32_t n_fixed = 0;                // rows 0 .. n_fixed - 1 are exact: kept, or from exact pages
-    std::vector<int32_t> fresh;         // in no block, or the last row: always computed; ascending
-    std::vector<PassiveSpan> passive;   // behind n_fixed, without the last row
-    std::vector<int32_t> mendable;      // rows of unsettled passive spans; ascending
-    int32_t n_covered = 0;              // rows in `passive`
+    int32_t n_fixed = 0;               // rows 0 .. n_fixed - 1 are exact: kept, or from exact pages
+    std::vector<int32_t> fresh;        // in no block, or the last row: always computed; ascending
+    std::vector<PassiveSpan> passive;  // behind n_fixed, without the last row
+    std::vector<int32_t> mendable;     // rows of unsettled passive spans; ascending
+    int32_t n_covered = 0;             // rows in `passive`
 
     bool composed() const { return !passive.empty(); }
 };
