@@ -57,8 +57,8 @@ Result<GgufPtr> read_header(const std::string& path) {
     const uintmax_t size = std::filesystem::file_size(path, error);
     const size_t data = gguf_get_data_offset(gguf.get());
     for (int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); ++i) {
-        const size_t end = data + gguf_get_tensor_offset(gguf.get(), i) +
-                           gguf_get_tensor_size(gguf.get(), i);
+        const size_t end =
+            data + gguf_get_tensor_offset(gguf.get(), i) + gguf_get_tensor_size(gguf.get(), i);
         if (end > size) {
             return Error{ErrorCode::kCorrupt,
                          path + " is cut short: it has " + std::to_string(size) +
@@ -92,12 +92,39 @@ Result<Key128> fingerprint_file(const std::string& path, const gguf_context* ggu
     return hash_bytes(std::as_bytes(std::span(bytes)));
 }
 
+std::optional<double> number_of(const gguf_context* gguf, int64_t key) {
+    switch (gguf_get_kv_type(gguf, key)) {
+        case GGUF_TYPE_UINT8: return gguf_get_val_u8(gguf, key);
+        case GGUF_TYPE_INT8: return gguf_get_val_i8(gguf, key);
+        case GGUF_TYPE_UINT16: return gguf_get_val_u16(gguf, key);
+        case GGUF_TYPE_INT16: return gguf_get_val_i16(gguf, key);
+        case GGUF_TYPE_UINT32: return gguf_get_val_u32(gguf, key);
+        case GGUF_TYPE_INT32: return gguf_get_val_i32(gguf, key);
+        case GGUF_TYPE_UINT64: return static_cast<double>(gguf_get_val_u64(gguf, key));
+        case GGUF_TYPE_INT64: return static_cast<double>(gguf_get_val_i64(gguf, key));
+        case GGUF_TYPE_FLOAT32: return gguf_get_val_f32(gguf, key);
+        case GGUF_TYPE_FLOAT64: return gguf_get_val_f64(gguf, key);
+        default: return std::nullopt;
+    }
+}
+
+std::unordered_map<std::string, double> read_numbers(const gguf_context* gguf) {
+    std::unordered_map<std::string, double> numbers;
+    for (int64_t key = 0; key < gguf_get_n_kv(gguf); ++key) {
+        if (const auto number = number_of(gguf, key)) numbers[gguf_get_key(gguf, key)] = *number;
+    }
+    return numbers;
+}
+
 }  // namespace
 
 std::string take_llama_error() { return std::exchange(last_error, {}); }
 
-LlamaModel::LlamaModel(llama_model* model, std::string path, Key128 fingerprint)
-    : model_(model), path_(std::move(path)), fingerprint_(fingerprint) {}
+LlamaModel::LlamaModel(llama_model* model, std::string path, Key128 fingerprint, Numbers numbers)
+    : model_(model),
+      path_(std::move(path)),
+      fingerprint_(fingerprint),
+      numbers_(std::move(numbers)) {}
 
 LlamaModel::~LlamaModel() { llama_model_free(model_); }
 
@@ -125,7 +152,8 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load(const LlamaModelOptions& op
                      "llama.cpp can't load " + options.path + ": " +
                          (why.empty() ? "no reason given" : why)};
     }
-    return std::unique_ptr<LlamaModel>(new LlamaModel(model, options.path, *fingerprint));
+    return std::unique_ptr<LlamaModel>(
+        new LlamaModel(model, options.path, *fingerprint, read_numbers(gguf->get())));
 }
 
 std::optional<std::string> LlamaModel::meta(const std::string& key) const {
@@ -140,12 +168,8 @@ std::optional<std::string> LlamaModel::meta(const std::string& key) const {
 std::string LlamaModel::architecture() const { return meta("general.architecture").value_or(""); }
 
 std::optional<double> LlamaModel::arch_number(const std::string& key) const {
-    const std::optional<std::string> text = meta(architecture() + "." + key);
-    if (!text) return std::nullopt;
-    char* end = nullptr;
-    const double value = std::strtod(text->c_str(), &end);
-    if (end == text->c_str()) return std::nullopt;
-    return value;
+    const auto found = numbers_.find(architecture() + "." + key);
+    return found == numbers_.end() ? std::nullopt : std::optional(found->second);
 }
 
 }  // namespace spolia

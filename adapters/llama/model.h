@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "index/fingerprint.h"
 #include "index/result.h"
@@ -43,15 +44,18 @@ public:
     std::optional<double> arch_number(const std::string& key) const;
 
 private:
-    LlamaModel(llama_model* model, std::string path, Key128 fingerprint);
+    using Numbers = std::unordered_map<std::string, double>;
+    LlamaModel(llama_model* model, std::string path, Key128 fingerprint, Numbers numbers);
 
     llama_model* model_;
     std::string path_;
     Key128 fingerprint_;
+    // The file's scalar numbers: llama.cpp gives them as text, with six digits behind the point.
+    Numbers numbers_;
 };
 
-// Last error that llama.cpp logged on this thread, without its function name and line end; empty
-// when there was none since the last call. Used to say why a call failed.
+// First error that llama.cpp logged on this thread since the last call, without its function name
+// and line end; empty when there was none. Used to say why a call failed.
 std::string take_llama_error();
 
 }  // namespace spolia
