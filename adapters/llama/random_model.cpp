@@ -1,5 +1,7 @@
 #include "adapters/llama/random_model.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -33,8 +35,8 @@ struct Vocabulary {
     }
 };
 
-// Bytes, printable ASCII, then pairs of lower-case letters as long as there is room, then pieces that
-// no text produces. Pairs make English text come out at about two bytes a token.
+// Bytes, printable ASCII, then pairs of lower-case letters as long as there is room, then pieces
+// that no text produces. Pairs make English text come out at about two bytes a token.
 Vocabulary make_vocabulary(int32_t n_vocab) {
     Vocabulary vocabulary;
     vocabulary.add("<unk>", 0.0f, kUnknown);
@@ -107,6 +109,7 @@ void set_hyperparameters(gguf_context* gguf, const RandomModelShape& shape) {
     u32("vocab_size", shape.n_vocab);
     f32("attention.layer_norm_rms_epsilon", 1e-6f);
     f32("rope.freq_base", shape.rope_base);
+    if (shape.architecture == "granite") f32("logit_scale", 1.0f);
     if (!shape.rope_scaling.empty()) {
         gguf_set_val_str(gguf, (prefix + "rope.scaling.type").c_str(), shape.rope_scaling.c_str());
         f32("rope.scaling.factor", shape.rope_scale_factor);
@@ -125,8 +128,8 @@ struct TensorSpec {
 std::vector<TensorSpec> tensor_specs(const RandomModelShape& shape) {
     std::vector<TensorSpec> specs;
     const auto matrix = [&](std::string name, int64_t columns, int64_t rows) {
-        specs.push_back({std::move(name), columns, rows, 0.0f,
-                         1.0f / std::sqrt(static_cast<float>(columns))});
+        specs.push_back(
+            {std::move(name), columns, rows, 0.0f, 1.0f / std::sqrt(static_cast<float>(columns))});
     };
     const auto vector = [&](std::string name, int64_t n, float mean, float deviation) {
         specs.push_back({std::move(name), n, 1, mean, deviation});
@@ -176,12 +179,17 @@ Status check(const RandomModelShape& shape) {
     const auto fail = [](std::string message) {
         return Error{ErrorCode::kInvalidArgument, "random model: " + message};
     };
-    if (shape.architecture != "llama" && shape.architecture != "qwen2" &&
-        shape.architecture != "qwen3") {
-        return fail("architecture '" + shape.architecture + "' is not llama, qwen2 or qwen3");
+    constexpr std::array<std::string_view, 4> kArchitectures = {"llama", "qwen2", "qwen3",
+                                                                "granite"};
+    if (std::ranges::find(kArchitectures, shape.architecture) == kArchitectures.end()) {
+        return fail("architecture '" + shape.architecture +
+                    "' is not llama, qwen2, qwen3 or granite");
     }
     if (shape.n_vocab < kRandomVocabMin) {
         return fail("n_vocab must be at least " + std::to_string(kRandomVocabMin));
+    }
+    if (shape.architecture == "qwen2" && shape.n_head * shape.head_dim != shape.n_embd) {
+        return fail("qwen2's n_embd is n_head x head_dim");
     }
     if (shape.n_head % shape.n_head_kv != 0) return fail("n_head is no multiple of n_head_kv");
     if (shape.quantised && (shape.n_embd % 32 != 0 || shape.n_ff % 32 != 0)) {
@@ -196,7 +204,7 @@ RandomModelShape tiny_model_shape(const std::string& architecture) {
     RandomModelShape shape;
     shape.architecture = architecture;
     shape.n_layer = 4;
-    shape.n_embd = 64;
+    shape.n_embd = architecture == "qwen2" ? 128 : 64;  // qwen2's heads make up the whole width
     shape.n_head = 4;
     shape.n_head_kv = 2;
     shape.head_dim = 32;
@@ -239,7 +247,8 @@ Status write_random_model(const RandomModelShape& shape, const std::string& path
     std::error_code error;
     if (!gguf_write_to_file(gguf.get(), temporary.c_str(), false)) {
         std::filesystem::remove(temporary, error);
-        return Error{ErrorCode::kIo, "can't write " + temporary + ": is the disk full, or the folder missing?"};
+        return Error{ErrorCode::kIo,
+                     "can't write " + temporary + ": is the disk full, or the folder missing?"};
     }
     std::filesystem::rename(temporary, path, error);
     if (error) return Error{ErrorCode::kIo, "can't rename " + temporary + ": " + error.message()};
