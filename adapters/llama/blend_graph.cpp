@@ -15,7 +15,7 @@
 namespace spolia {
 namespace {
 
-constexpr int kNodesPerLayer = 64;  // more than a layer and a check make
+constexpr int kNodesPerLayer = 64;       // more than a layer and a check make
 constexpr int64_t kFlashCellsPad = 256;  // ggml's GPU kernels want whole tiles of cells
 
 ggml_tensor* add_bias(ggml_context* g, ggml_tensor* x, ggml_tensor* bias) {
@@ -44,12 +44,12 @@ private:
         const Batch* batch = nullptr;
         std::span<const KvSlab> slabs;
         int64_t n_rows = 0;
-        ggml_tensor* tokens = nullptr;     // i32 [n_rows]
-        ggml_tensor* positions = nullptr;  // i32 [n_rows]
-        ggml_tensor* cells = nullptr;      // i64 [n_rows], for writes
-        ggml_tensor* mask = nullptr;       // f16 [n_cells, n_rows], flash only
-        ggml_tensor* deviations = nullptr; // f32 [1, n_rows]
-        ggml_tensor* logits = nullptr;     // f32 [n_vocab, 1]
+        ggml_tensor* tokens = nullptr;      // i32 [n_rows]
+        ggml_tensor* positions = nullptr;   // i32 [n_rows]
+        ggml_tensor* cells = nullptr;       // i64 [n_rows], for writes
+        ggml_tensor* mask = nullptr;        // f16 [n_cells, n_rows], flash only
+        ggml_tensor* deviations = nullptr;  // f32 [1, n_rows]
+        ggml_tensor* logits = nullptr;      // f32 [n_vocab, 1]
     };
     struct Heads {
         ggml_tensor* k = nullptr;  // f32 [kv_dim, n_rows], rotated
@@ -67,11 +67,13 @@ private:
 
     ggml_tensor* norm(Build& b, ggml_tensor* x, ggml_tensor* weight);
     ggml_tensor* rotate(Build& b, ggml_tensor* heads, ggml_tensor* positions);
-    ggml_tensor* project_q(Build& b, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* positions);
+    ggml_tensor* project_q(Build& b, const LayerWeights& layer, ggml_tensor* x,
+                           ggml_tensor* positions);
     Heads project_kv(Build& b, const LayerWeights& layer, ggml_tensor* x);
     ggml_tensor* cells_of(Build& b, ggml_tensor* root, size_t offset, int64_t n_cells);
     void write_kv(Build& b, int32_t layer, const Heads& fresh, ggml_tensor** k, ggml_tensor** v);
-    ggml_tensor* attend(Build& b, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v, bool last_row_only);
+    ggml_tensor* attend(Build& b, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v,
+                        bool last_row_only);
     ggml_tensor* feed_forward(Build& b, const LayerWeights& layer, ggml_tensor* x);
     ggml_tensor* layer(Build& b, int32_t index, ggml_tensor* hidden);
     void check_layer(Build& b, int32_t index, ggml_tensor* hidden);
@@ -109,15 +111,16 @@ Status BlendGraph::Impl::open_backends() {
     for (const LayerWeights& layer : w_.layers) {
         const auto type = ggml_backend_buffer_get_type(layer.ffn_down->buffer);
         ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
-        if (device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) continue;
+        if (device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU)
+            continue;
         if (Status status = add(device); !status) return status;
     }
     // The scheduler wants the CPU last.
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (Status status = add(cpu); !status) return status;
-    const auto set_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(
-        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu),
-                                          "ggml_backend_set_n_threads"));
+    const auto set_threads =
+        reinterpret_cast<ggml_backend_set_n_threads_t>(ggml_backend_reg_get_proc_address(
+            ggml_backend_dev_backend_reg(cpu), "ggml_backend_set_n_threads"));
     if (set_threads != nullptr) set_threads(backends_.back().get(), options_.n_threads);
     return {};
 }
@@ -128,7 +131,8 @@ Status BlendGraph::Impl::open() {
     const bool tiled_possible =
         cpu_only && tiled_attention_supports(w_.head_dim, w_.n_head, w_.n_head_kv);
     if (options_.attention == AttentionKernel::kTiled && !tiled_possible) {
-        return Error{ErrorCode::kUnsupported, "the tiled attention kernel does not take this model"};
+        return Error{ErrorCode::kUnsupported,
+                     "the tiled attention kernel does not take this model"};
     }
     if (options_.attention != AttentionKernel::kFlash && tiled_possible) {
         attention_ = std::make_unique<GraphAttention>(w_.head_dim, w_.n_head, w_.n_head_kv,
@@ -143,7 +147,8 @@ Status BlendGraph::Impl::open() {
                          ggml_graph_overhead_custom(graph_size, false));
 
     hidden_context_.reset(ggml_init({2 * ggml_tensor_overhead(), nullptr, true}));
-    hidden_ = ggml_new_tensor_2d(hidden_context_.get(), GGML_TYPE_F32, w_.n_embd, options_.n_rows_max);
+    hidden_ =
+        ggml_new_tensor_2d(hidden_context_.get(), GGML_TYPE_F32, w_.n_embd, options_.n_rows_max);
     hidden_buffer_.reset(ggml_backend_alloc_ctx_tensors(hidden_context_.get(), raw.front()));
     if (!sched_ || !hidden_buffer_) {
         return Error{ErrorCode::kOutOfMemory, "no memory for the hidden states of " +
@@ -241,9 +246,8 @@ ggml_tensor* BlendGraph::Impl::attend(Build& b, ggml_tensor* q, ggml_tensor* k, 
         mask = ggml_view_2d(b.g, mask, n_cells, 1, mask->nb[1],
                             static_cast<size_t>(b.n_rows - 1) * mask->nb[1]);
     }
-    ggml_tensor* out =
-        ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(k), heads_first(v),
-                            mask, w_.attention_scale, 0.0f, 0.0f);
+    ggml_tensor* out = ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(k),
+                                           heads_first(v), mask, w_.attention_scale, 0.0f, 0.0f);
     ggml_prec_set_acc(out, GGML_PREC_F32);
     return ggml_reshape_2d(b.g, out, int64_t{w_.head_dim} * w_.n_head, q->ne[2]);
 }
@@ -257,11 +261,12 @@ ggml_tensor* BlendGraph::Impl::feed_forward(Build& b, const LayerWeights& layer,
 
 // x: f32 [dim, n_rows].
 ggml_tensor* BlendGraph::Impl::last_row(Build& b, ggml_tensor* x) {
-    return ggml_view_2d(b.g, x, x->ne[0], 1, x->nb[1], static_cast<size_t>(b.n_rows - 1) * x->nb[1]);
+    return ggml_view_2d(b.g, x, x->ne[0], 1, x->nb[1],
+                        static_cast<size_t>(b.n_rows - 1) * x->nb[1]);
 }
 
-// One whole layer. Of the model's last layer only K and V are needed, and the rest for the row whose
-// logits are wanted.
+// One whole layer. Of the model's last layer only K and V are needed, and the rest for the row
+// whose logits are wanted.
 ggml_tensor* BlendGraph::Impl::layer(Build& b, int32_t index, ggml_tensor* hidden) {
     const LayerWeights& layer = w_.layers[static_cast<size_t>(index)];
     const bool final_layer = index == n_layer() - 1;
@@ -281,8 +286,8 @@ ggml_tensor* BlendGraph::Impl::layer(Build& b, int32_t index, ggml_tensor* hidde
     if (final_layer) {
         x = last_row(b, x);
         hidden = last_row(b, hidden);
-        positions = ggml_view_1d(b.g, positions, 1,
-                                 static_cast<size_t>(b.n_rows - 1) * sizeof(int32_t));
+        positions =
+            ggml_view_1d(b.g, positions, 1, static_cast<size_t>(b.n_rows - 1) * sizeof(int32_t));
     }
     ggml_tensor* mixed = attend(b, project_q(b, layer, x, positions), k, v, final_layer);
     mixed = add_bias(b.g, ggml_mul_mat(b.g, layer.attn_out, mixed), layer.attn_out_bias);
@@ -320,9 +325,8 @@ void BlendGraph::Impl::check_layer(Build& b, int32_t index, ggml_tensor* hidden)
 
 void BlendGraph::Impl::build(Build& b) {
     make_inputs(b);
-    ggml_tensor* hidden = b.pass->layer_begin == 0
-                              ? ggml_get_rows(b.g, w_.token_embd, b.tokens)
-                              : ggml_get_rows(b.g, hidden_, b.positions);
+    ggml_tensor* hidden = b.pass->layer_begin == 0 ? ggml_get_rows(b.g, w_.token_embd, b.tokens)
+                                                   : ggml_get_rows(b.g, hidden_, b.positions);
     for (int32_t i = b.pass->layer_begin; i < b.pass->layer_end; ++i) hidden = layer(b, i, hidden);
     if (b.pass->check) check_layer(b, b.pass->layer_end, hidden);
     if (b.pass->layer_end < n_layer()) {
@@ -340,7 +344,7 @@ void BlendGraph::Impl::fill_inputs(const Build& b) {
     if (b.tokens != nullptr) {
         ggml_backend_tensor_set(b.tokens, b.batch->tokens.data(), 0, b.batch->tokens.size_bytes());
     }
-    // Allocated only where the graph uses them: the final layer of a check-only pass has no reads.
+    // Allocated only where the graph uses them.
     if (b.positions->buffer != nullptr) {
         ggml_backend_tensor_set(b.positions, rows.data(), 0, rows.size_bytes());
     }
@@ -364,15 +368,15 @@ void BlendGraph::Impl::fill_inputs(const Build& b) {
 Status BlendGraph::Impl::compute(Build& b) {
     ggml_backend_sched_reset(sched_.get());
     if (!ggml_backend_sched_alloc_graph(sched_.get(), b.graph)) {
-        return Error{ErrorCode::kOutOfMemory, "no memory to compute " + std::to_string(b.n_rows) +
-                                                  " rows; lower --ubatch"};
+        return Error{ErrorCode::kOutOfMemory,
+                     "no memory to compute " + std::to_string(b.n_rows) + " rows; lower --ubatch"};
     }
     fill_inputs(b);
     if (attention_) attention_->rewind();
     const ggml_status status = ggml_backend_sched_graph_compute(sched_.get(), b.graph);
     if (status != GGML_STATUS_SUCCESS) {
-        return Error{ErrorCode::kInternal,
-                     std::string("ggml could not compute the pass: ") + ggml_status_to_string(status)};
+        return Error{ErrorCode::kInternal, std::string("ggml could not compute the pass: ") +
+                                               ggml_status_to_string(status)};
     }
     return {};
 }
@@ -386,16 +390,20 @@ Status BlendGraph::Impl::run(const Pass& pass, const Batch& batch, std::span<con
     const ggml_context_ptr context(ggml_init({graph_memory_.size(), graph_memory_.data(), true}));
     Build b;
     b.g = context.get();
-    b.graph = ggml_new_graph_custom(b.g, static_cast<size_t>(n_layer() + 2) * kNodesPerLayer, false);
+    b.graph =
+        ggml_new_graph_custom(b.g, static_cast<size_t>(n_layer() + 2) * kNodesPerLayer, false);
     b.pass = &pass;
     b.batch = &batch;
     b.slabs = slabs;
     b.n_rows = static_cast<int64_t>(batch.rows.size());
     if (attention_) attention_->reset(w_.layers.size());
     build(b);
+    // Rows whose last layer has its K and V already, and whose logits nobody wants.
+    if (ggml_graph_n_nodes(b.graph) == 0) return {};
     if (Status status = compute(b); !status) return status;
     if (pass.check) {
-        ggml_backend_tensor_get(b.deviations, deviations.data(), 0, batch.rows.size() * sizeof(float));
+        ggml_backend_tensor_get(b.deviations, deviations.data(), 0,
+                                batch.rows.size() * sizeof(float));
     }
     if (batch.logits) {
         ggml_backend_tensor_get(b.logits, logits.data(), 0,

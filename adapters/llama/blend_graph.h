@@ -31,25 +31,27 @@ struct BlendGraphOptions {
 // the same number: a forward pass of the loaded model over scattered rows, on its own weights, in
 // the KV tensors of the llama context itself. A row sees all cells up to its own.
 //
-// One pass covers a range of layers and is run batch by batch in ascending row order; a row's hidden
-// state between passes stays on the device. A layer's fresh K and V replace those in the cells.
+// One pass covers a range of layers and is run batch by batch in ascending row order; a row's
+// hidden state between passes stays on the device. A layer's fresh K and V replace those in the
+// cells.
 class BlendGraph {
 public:
     struct Pass {
         int32_t layer_begin = 0;  // 0: starts from token embeddings; else from hidden states
         int32_t layer_end = 0;    // one past the last layer that is computed whole
-        // The cells of layer_begin have these rows' K and V already (from check_layer of the pass before).
+        // The cells of layer_begin have these rows' K and V already (from check_layer of the pass
+        // before).
         bool kv_ready = false;
-        // Also computes K and V of layer_end, writes them to the cells, and gives the deviation from
-        // what was there. Requires layer_end < n_layer.
+        // Also computes K and V of layer_end, writes them to the cells, and gives the deviation
+        // from what was there. Requires layer_end < n_layer.
         bool check = false;
         Deviation deviation = Deviation::kBoth;
     };
 
     struct Batch {
-        std::span<const int32_t> rows;   // ascending, at most n_batch_rows
-        std::span<const Token> tokens;   // the rows' tokens; only used when layer_begin is 0
-        bool logits = false;             // of the last row; needs layer_end == n_layer
+        std::span<const int32_t> rows;  // ascending, at most n_batch_rows
+        std::span<const Token> tokens;  // the rows' tokens; only used when layer_begin is 0
+        bool logits = false;            // of the last row; needs layer_end == n_layer
     };
 
     // Fails with kOutOfMemory or kUnsupported (no backend runs an operation).

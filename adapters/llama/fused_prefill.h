@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <span>
 
 #include "adapters/llama/blend_graph.h"
@@ -9,26 +8,12 @@
 
 namespace spolia {
 
-// Selective recompute (CacheBlend, arXiv 2405.16444) in one pass over the active rows: cells hold
-// the placed blocks; fresh and chosen rows are computed and replace theirs.
-class FusedPrefill {
-public:
-    FusedPrefill(BlendGraph& graph, std::span<const KvSlab> slabs, std::span<const Token> tokens,
-                 const PrefillTick& tick);
-
-    // Computes rows.fresh and what `selector` picks among rows.mendable (null: nothing), and the
-    // logits of the last row. Fills in the report's counts, check_us and compute_us.
-    Status run(const PrefillRows& rows, const Selector* selector, std::span<float> logits,
-               PrefillReport& report);
-
-private:
-    Status run_pass(const BlendGraph::Pass& pass, std::span<const int32_t> rows,
-                    std::span<float> deviations, std::span<float> logits);
-
-    BlendGraph& graph_;
-    std::span<const KvSlab> slabs_;
-    std::span<const Token> tokens_;
-    const PrefillTick& tick_;
-};
+// Selective recompute (CacheBlend, arXiv 2405.16444) in one pass over the active rows. The cells of
+// `slabs` (one a layer) hold the placed blocks; rows.fresh and what plan.selector picks among
+// rows.mendable (null: nothing) are computed and replace theirs. Leaves the last row's logits in
+// `logits` and fills in the report's counts, check_us and compute_us.
+Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const PrefillPlan& plan,
+                     const PrefillRows& rows, const PrefillTick& tick, std::span<float> logits,
+                     PrefillReport& report);
 
 }  // namespace spolia

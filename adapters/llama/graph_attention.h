@@ -26,7 +26,8 @@ public:
 
     // q: f32 [head_dim, n_head, n_rows], dense. k, v: matrices f16 [dim, cells] whose rows 0 .. are
     // the cells; passing the results of the writes to them makes the node wait for those.
-    // positions: n_rows ascending, alive until the graph is computed. Returns f32 [head_dim * n_head, n_rows].
+    // positions: n_rows ascending, alive until the graph is computed. Returns f32 [head_dim *
+    // n_head, n_rows].
     ggml_tensor* node(ggml_context* context, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v,
                       std::span<const int32_t> positions);
 

@@ -4,7 +4,6 @@
 #include <numeric>
 #include <string>
 
-#include "adapters/llama/fused_prefill.h"
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 #include "ggml.h"
@@ -33,8 +32,10 @@ Status IsolatedEncoder::reserve(int32_t n_cells) {
     cells->context.reset(ggml_init({n_tensors * ggml_tensor_overhead(), nullptr, true}));
     for (const LayerWeights& layer : weights_.layers) {
         KvSlab slab;
-        slab.k = ggml_new_tensor_2d(cells->context.get(), GGML_TYPE_F16, layout_.k_dim, cells->n_cells);
-        slab.v = ggml_new_tensor_2d(cells->context.get(), GGML_TYPE_F16, layout_.v_dim, cells->n_cells);
+        slab.k =
+            ggml_new_tensor_2d(cells->context.get(), GGML_TYPE_F16, layout_.k_dim, cells->n_cells);
+        slab.v =
+            ggml_new_tensor_2d(cells->context.get(), GGML_TYPE_F16, layout_.v_dim, cells->n_cells);
         ggml_backend_dev_t device =
             ggml_backend_buft_get_device(ggml_backend_buffer_get_type(layer.ffn_down->buffer));
         if (device == nullptr) device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
@@ -87,6 +88,10 @@ Result<std::unique_ptr<KvBlock>> IsolatedEncoder::encode(BlockMeta meta, const R
     }
     shift_block(*block, rope, -n_sink);
     return block;
+}
+
+size_t IsolatedEncoder::memory_bytes() const {
+    return cells_ ? static_cast<size_t>(cells_->n_cells) * layout_.row_bytes() : 0;
 }
 
 void shift_block(KvBlock& block, const RopeSpec& rope, int32_t delta) {

@@ -20,9 +20,12 @@ public:
                     std::span<const Token> sink);
     ~IsolatedEncoder();
 
-    // A block in the canonical frame with the given metadata (tokens, keys); the sink's rows are cut
-    // off and K is rotated back by their number.
+    // A block in the canonical frame with the given metadata (tokens, keys); the sink's rows are
+    // cut off and K is rotated back by their number.
     Result<std::unique_ptr<KvBlock>> encode(BlockMeta meta, const RopeSpec& rope);
+
+    // Bytes of the KV tensors.
+    size_t memory_bytes() const;
 
 private:
     Status reserve(int32_t n_cells);

@@ -42,8 +42,9 @@ void KvTensors::keep(ggml_tensor* root) {
 Status KvTensors::complete(const KvLayout& layout, int32_t n_sequences, int32_t n_cells) {
     const size_t n_layer = static_cast<size_t>(layout.n_layer);
     if (k_.size() != n_layer || v_.size() != n_layer) {
-        return unexpected("saw " + std::to_string(k_.size()) + " K and " + std::to_string(v_.size()) +
-                          " V tensors for " + std::to_string(n_layer) + " layers");
+        return unexpected("saw " + std::to_string(k_.size()) + " K and " +
+                          std::to_string(v_.size()) + " V tensors for " + std::to_string(n_layer) +
+                          " layers");
     }
     on_host_ = true;
     for (size_t i = 0; i < n_layer; ++i) {

@@ -22,9 +22,9 @@ struct KvSlab {
     size_t v_offset = 0;
 };
 
-// The tensors that back a llama context's KV cache. llama.cpp's API does not hand them out; they are
-// seen in its compute graph, where the context's evaluation callback shows every node. Borrowed:
-// valid as long as the context.
+// The tensors that back a llama context's KV cache. llama.cpp's API does not hand them out; they
+// are seen in its compute graph, where the context's evaluation callback shows every node.
+// Borrowed: valid as long as the context.
 class KvTensors {
 public:
     // Give both to llama_context_params before the context is made.

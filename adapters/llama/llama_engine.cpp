@@ -1,6 +1,7 @@
 #include "adapters/llama/llama_engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -53,8 +54,8 @@ std::vector<Token> probe_tokens(const llama_vocab* vocab, int32_t n) {
 
 // What isolated blocks are encoded behind: the token that a prompt starts with.
 std::vector<Token> find_sink(const llama_vocab* vocab) {
-    for (const Token token : {llama_vocab_bos(vocab), llama_vocab_eot(vocab), llama_vocab_eos(vocab),
-                              llama_vocab_nl(vocab)}) {
+    for (const Token token : {llama_vocab_bos(vocab), llama_vocab_eot(vocab),
+                              llama_vocab_eos(vocab), llama_vocab_nl(vocab)}) {
         if (token != LLAMA_TOKEN_NULL) return {token};
     }
     return {0};
@@ -99,7 +100,6 @@ ModelInfo describe(const LlamaModel& model) {
 std::string reason_against_rows(const LlamaModel& model) {
     if (llama_model_is_recurrent(model.get())) return "recurrent state";
     if (llama_model_is_hybrid(model.get())) return "recurrent layers";
-    if (llama_model_has_encoder(model.get())) return "an encoder";
     if (llama_model_n_swa(model.get()) > 0) return "sliding-window attention";
     return {};
 }
@@ -116,7 +116,7 @@ public:
     Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick);
     Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens);
     BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
-    size_t memory_bytes() const;
+    EngineMemory memory() const { return {kv_cache_bytes_, staging_bytes_, compute_bytes_}; }
 
     const LlamaModel& model_;
     LlamaEngineOptions options_;
@@ -129,9 +129,17 @@ public:
     std::unique_ptr<SequenceCache> cache_;
 
 private:
+    // Publishes what memory() tells: called by the engine thread when buffers may have grown.
+    void note_memory();
+    // The best support that nothing in the file speaks against, and why it is not better. The gate
+    // has the last word.
+    void choose_support();
+    Status check_memory(uint64_t n_rows) const;
     Status open_context();
     Status open_fused();
     Status prove();
+    Status fill(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report);
+    Status check_tokens(std::span<const Token> tokens) const;
     Status compose(const PrefillPlan& plan, const PrefillRows& rows, const PrefillTick& tick,
                    PrefillReport& report);
 
@@ -142,9 +150,14 @@ private:
     LlamaRope rope_;
     std::unique_ptr<BlendGraph> graph_;
     std::unique_ptr<IsolatedEncoder> encoder_;
+    std::atomic<uint64_t> kv_cache_bytes_{0}, staging_bytes_{0}, compute_bytes_{0};
 };
 
 Status LlamaEngine::Impl::open() {
+    if (llama_model_has_encoder(model_.get())) {
+        return Error{ErrorCode::kUnsupported,
+                     "models with an encoder can't be served: they don't continue a text"};
+    }
     const llama_vocab* vocab = llama_model_get_vocab(model_.get());
     sink_ = find_sink(vocab);
     info_.fingerprint = block_fingerprint(model_, sink_);
@@ -152,27 +165,7 @@ Status LlamaEngine::Impl::open() {
         options_.n_threads = std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
     }
 
-    // The best support that nothing speaks against; the gate has the last word.
-    std::string reason = reason_against_rows(model_);
-    if (reason.empty()) {
-        Result<LlamaRope> rope = read_rope(model_, head_dim_of(model_));
-        if (rope) {
-            rope_ = std::move(rope).value();
-            info_.rope = rope_.spec;
-            info_.support = ReuseSupport::kSpans;
-            Result<DecoderWeights> weights = bind_weights(model_);
-            if (weights) {
-                weights_ = std::move(weights).value();
-                info_.support = ReuseSupport::kFused;
-            } else {
-                reason = weights.error().message;
-            }
-        } else {
-            reason = rope.error().message;
-        }
-    }
-    info_.support_reason = reason;
-
+    choose_support();
     if (Status status = open_context(); !status) return status;
     if (info_.support == ReuseSupport::kExactOnly) return {};
     if (Status status = prove(); !status) {
@@ -181,47 +174,91 @@ Status LlamaEngine::Impl::open() {
         info_.support_reason = status.error().message;
         graph_.reset();
         encoder_.reset();
+        for (int32_t s = 0; s < limits_.n_sequences; ++s) cache_->truncate(s, 0);
     }
+    note_memory();
     return {};
+}
+
+void LlamaEngine::Impl::choose_support() {
+    info_.support = ReuseSupport::kExactOnly;
+    info_.support_reason = reason_against_rows(model_);
+    if (!info_.support_reason.empty()) return;
+
+    Result<LlamaRope> rope = read_rope(model_, head_dim_of(model_));
+    if (!rope) {
+        info_.support_reason = rope.error().message;
+        return;
+    }
+    rope_ = std::move(rope).value();
+    info_.rope = rope_.spec;
+
+    Result<DecoderWeights> weights = bind_weights(model_);
+    if (!weights) {
+        info_.support = ReuseSupport::kSpans;
+        info_.support_reason = weights.error().message;
+        return;
+    }
+    weights_ = std::move(weights).value();
+    info_.support = ReuseSupport::kFused;
+}
+
+Status LlamaEngine::Impl::check_memory(uint64_t n_rows) const {
+    // Of other models the row's size in the cache is not known: kv_layout_of() gives an upper
+    // bound.
+    if (info_.support == ReuseSupport::kExactOnly && n_rows <= UINT32_MAX) return {};
+    const uint64_t kv_mib = n_rows * (info_.kv.row_bytes() >> 10) >> 10;
+    const auto available = available_memory();
+    if (n_rows <= UINT32_MAX && (!available || kv_mib <= *available >> 20)) return {};
+    return Error{
+        ErrorCode::kOutOfMemory,
+        "a KV cache of " + std::to_string(n_rows) + " rows needs " + std::to_string(kv_mib) +
+            " MiB" +
+            (available ? ", but only " + std::to_string(*available >> 20) + " MiB are free" : "") +
+            "; lower --ctx-size or --parallel"};
 }
 
 Status LlamaEngine::Impl::open_context() {
     // Chunks of models without a fused pass are encoded in a sequence of their own.
     const int32_t n_streams =
         options_.n_sequences + (info_.support == ReuseSupport::kSpans ? 1 : 0);
+    const uint64_t n_rows =
+        static_cast<uint64_t>(options_.n_ctx) * static_cast<uint64_t>(n_streams);
+    if (Status status = check_memory(n_rows); !status) return status;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(options_.n_ctx) * static_cast<uint32_t>(n_streams);
+    params.n_ctx = static_cast<uint32_t>(n_rows);
     params.n_seq_max = static_cast<uint32_t>(n_streams);
-    params.n_batch = static_cast<uint32_t>(options_.n_batch_rows);
+    // A decode has up to one row of each sequence.
+    params.n_batch = static_cast<uint32_t>(std::max(options_.n_batch_rows, n_streams));
     params.n_ubatch = static_cast<uint32_t>(options_.n_batch_rows);
     params.n_threads = options_.n_threads;
     params.n_threads_batch = options_.n_threads;
-    // Keeps V rows untransposed.
-    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    // Keeps V rows untransposed, which only matters where rows are moved.
+    params.flash_attn_type = info_.support == ReuseSupport::kExactOnly
+                                 ? LLAMA_FLASH_ATTN_TYPE_AUTO
+                                 : LLAMA_FLASH_ATTN_TYPE_ENABLED;
     // One stream a sequence: row r of a sequence stands in its cell r.
     params.kv_unified = false;
     params.no_perf = true;
     params.cb_eval = KvTensors::on_eval;
     params.cb_eval_user_data = &tensors_;
 
-    const uint64_t kv_bytes = uint64_t{params.n_ctx} * info_.kv.row_bytes();
-    if (const auto available = available_memory(); available && kv_bytes > *available) {
-        return Error{ErrorCode::kOutOfMemory,
-                     "the KV cache needs " + std::to_string(kv_bytes >> 20) + " MiB, but only " +
-                         std::to_string(*available >> 20) +
-                         " MiB are free; lower --ctx-size or --parallel"};
-    }
     take_llama_error();
     context_.reset(llama_init_from_model(model_.get(), params));
     if (!context_) {
-        return Error{ErrorCode::kOutOfMemory, "llama.cpp can't make a context of " +
-                                                  std::to_string(n_streams) + " x " +
-                                                  std::to_string(options_.n_ctx) +
-                                                  " rows: " + take_llama_error()};
+        return Error{ErrorCode::kOutOfMemory,
+                     "llama.cpp can't make a context of " + std::to_string(n_streams) + " x " +
+                         std::to_string(options_.n_ctx) + " rows: " + take_llama_error()};
+    }
+    if (llama_get_memory(context_.get()) == nullptr) {
+        return Error{ErrorCode::kUnsupported,
+                     "the model has no KV cache: it doesn't continue a text"};
     }
     const int32_t n_cells = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
+    kv_cache_bytes_ = uint64_t{llama_n_ctx(context_.get())} * info_.kv.row_bytes();
     limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows};
-    cache_ = std::make_unique<SequenceCache>(context_.get(), info_.kv, n_streams, n_cells, info_.n_vocab);
+    cache_ = std::make_unique<SequenceCache>(context_.get(), info_.kv, n_streams, n_cells,
+                                             info_.n_vocab);
     return {};
 }
 
@@ -239,8 +276,8 @@ Status LlamaEngine::Impl::open_fused() {
 }
 
 Status LlamaEngine::Impl::prove() {
-    const std::vector<Token> tokens =
-        probe_tokens(llama_model_get_vocab(model_.get()), std::min(kProbeTokens, limits_.n_ctx / 4));
+    const std::vector<Token> tokens = probe_tokens(llama_model_get_vocab(model_.get()),
+                                                   std::min(kProbeTokens, limits_.n_ctx / 4));
     if (Status status = cache_->probe(&tensors_, tokens); !status) return status;
     if (info_.support == ReuseSupport::kFused) {
         if (Status status = open_fused(); !status) return status;
@@ -249,27 +286,52 @@ Status LlamaEngine::Impl::prove() {
 }
 
 Result<PrefillReport> LlamaEngine::Impl::prefill(const PrefillPlan& plan, const PrefillTick& tick) {
-    Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
-    if (!rows) return rows.error();
-    PrefillReport report;
-    cache_->truncate(plan.sequence, plan.n_keep);
-    if (cache_->n_rows(plan.sequence) < plan.n_keep) {
-        return Error{ErrorCode::kUnsupported, "this model can't keep a part of a sequence"};
+    if (plan.sequence < 0 || plan.sequence >= limits_.n_sequences) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "there is no sequence " + std::to_string(plan.sequence)};
     }
-    const Status status = rows->composed() && graph_
-                              ? compose(plan, *rows, tick, report)
-                              : span_prefill(*cache_, plan, *rows, rope_.spec, tick, report);
-    if (!status) {
+    PrefillReport report;
+    if (Status status = fill(plan, tick, report); !status) {
         cache_->truncate(plan.sequence, 0);
         return status.error();
     }
+    note_memory();
     return report;
+}
+
+Status LlamaEngine::Impl::fill(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report) {
+    if (Status status = check_tokens(plan.tokens); !status) return status;
+    if (plan.n_keep > cache_->n_rows(plan.sequence)) {
+        return Error{ErrorCode::kInvalidArgument,
+                     "prefill plan: keeps " + std::to_string(plan.n_keep) + " rows of " +
+                         std::to_string(cache_->n_rows(plan.sequence))};
+    }
+    if (info_.support == ReuseSupport::kExactOnly && !plan.blocks.empty()) {
+        return Error{ErrorCode::kUnsupported, "no blocks for this model: " + info_.support_reason};
+    }
+    cache_->truncate(plan.sequence, std::max(0, plan.n_keep));
+    // A recurrent state can't forget its last rows: it is computed anew then.
+    if (cache_->n_rows(plan.sequence) < plan.n_keep) plan.n_keep = 0;
+    const Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
+    if (!rows) return rows.error();
+    if (rows->composed() && graph_) return compose(plan, *rows, tick, report);
+    return span_prefill(*cache_, plan, *rows, rope_.spec, tick, report);
+}
+
+Status LlamaEngine::Impl::check_tokens(std::span<const Token> tokens) const {
+    const auto unknown = [&](Token token) { return token < 0 || token >= info_.n_vocab; };
+    const auto found = std::ranges::find_if(tokens, unknown);
+    if (found == tokens.end()) return {};
+    return Error{ErrorCode::kInvalidArgument, "token " + std::to_string(*found) +
+                                                  " is not in the model's vocabulary of " +
+                                                  std::to_string(info_.n_vocab)};
 }
 
 Status LlamaEngine::Impl::compose(const PrefillPlan& plan, const PrefillRows& rows,
                                   const PrefillTick& tick, PrefillReport& report) {
     const auto start = std::chrono::steady_clock::now();
-    if (Status status = cache_->place(plan.sequence, rows.n_rows, plan.n_keep, plan.blocks, rope_.spec);
+    if (Status status =
+            cache_->place(plan.sequence, rows.n_rows, plan.n_keep, plan.blocks, rope_.spec);
         !status) {
         return status;
     }
@@ -277,8 +339,7 @@ Status LlamaEngine::Impl::compose(const PrefillPlan& plan, const PrefillRows& ro
                           std::chrono::steady_clock::now() - start)
                           .count();
     const std::vector<KvSlab> slabs = cache_->slabs(plan.sequence);
-    FusedPrefill pass(*graph_, slabs, plan.tokens, tick);
-    return pass.run(rows, plan.selector, cache_->logits(plan.sequence), report);
+    return fused_prefill(*graph_, slabs, plan, rows, tick, cache_->logits(plan.sequence), report);
 }
 
 BlockMeta LlamaEngine::Impl::block_meta(const Key128& key, std::span<const Token> tokens) const {
@@ -298,16 +359,25 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
     const size_t n_rows = sink_.size() + tokens.size();
     if (tokens.empty() || n_rows > static_cast<size_t>(limits_.n_ctx)) {
         return Error{ErrorCode::kInvalidArgument,
-                     "a chunk of " + std::to_string(tokens.size()) + " tokens can't be encoded"};
+                     "a chunk of " + std::to_string(tokens.size()) +
+                         " tokens can't be encoded; it may have from 1 to " +
+                         std::to_string(limits_.n_ctx - static_cast<int32_t>(sink_.size()))};
     }
+    if (Status status = check_tokens(tokens); !status) return status.error();
     BlockMeta meta = block_meta(key, tokens);
     meta.provenance = Provenance::kIsolated;
-    if (encoder_) return encoder_->encode(std::move(meta), rope_.spec);
+    if (encoder_) {
+        auto block = encoder_->encode(std::move(meta), rope_.spec);
+        note_memory();
+        return block;
+    }
     return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec);
 }
 
-size_t LlamaEngine::Impl::memory_bytes() const {
-    return cache_->staging().capacity_bytes() + (graph_ ? graph_->memory_bytes() : 0);
+void LlamaEngine::Impl::note_memory() {
+    staging_bytes_ = cache_->staging().capacity_bytes();
+    compute_bytes_ =
+        (graph_ ? graph_->memory_bytes() : 0) + (encoder_ ? encoder_->memory_bytes() : 0);
 }
 
 LlamaEngine::LlamaEngine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -327,14 +397,16 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(const LlamaModel& model
 const ModelInfo& LlamaEngine::info() const { return impl_->info_; }
 const EngineLimits& LlamaEngine::limits() const { return impl_->limits_; }
 const GateReport& LlamaEngine::gate() const { return impl_->gate_; }
-size_t LlamaEngine::memory_bytes() const { return impl_->memory_bytes(); }
+EngineMemory LlamaEngine::memory() const { return impl_->memory(); }
 std::span<const Token> LlamaEngine::sink_prefix() const { return impl_->sink_; }
 
 Result<PrefillReport> LlamaEngine::prefill(const PrefillPlan& plan, const PrefillTick& tick) {
     return impl_->prefill(plan, tick);
 }
 
-Status LlamaEngine::decode(std::span<const DecodeItem> items) { return impl_->cache_->decode(items); }
+Status LlamaEngine::decode(std::span<const DecodeItem> items) {
+    return impl_->cache_->decode(items);
+}
 
 std::span<const float> LlamaEngine::logits(int32_t sequence) const {
     return std::as_const(*impl_->cache_).logits(sequence);
@@ -354,10 +426,12 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::capture_page(int32_t sequence, int
                                                            const Key128& left_context,
                                                            std::span<const Token> tokens) {
     if (impl_->info_.support == ReuseSupport::kExactOnly) {
-        return Error{ErrorCode::kUnsupported, "no blocks for this model: " + impl_->info_.support_reason};
+        return Error{ErrorCode::kUnsupported,
+                     "no blocks for this model: " + impl_->info_.support_reason};
     }
     const int32_t end = begin + static_cast<int32_t>(tokens.size());
-    if (tokens.empty() || begin < 0 || end > impl_->cache_->n_rows(sequence)) {
+    if (tokens.empty() || begin < 0 || sequence < 0 || sequence >= limits().n_sequences ||
+        end > impl_->cache_->n_rows(sequence)) {
         return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows to capture"};
     }
     BlockMeta meta = impl_->block_meta(key, tokens);

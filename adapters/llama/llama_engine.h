@@ -13,7 +13,7 @@
 namespace spolia {
 
 struct LlamaEngineOptions {
-    int32_t n_ctx = 8192;        // rows of each sequence
+    int32_t n_ctx = 8192;  // rows of each sequence
     int32_t n_sequences = 4;
     int32_t n_threads = 0;       // 0: one a core
     int32_t n_batch_rows = 512;  // rows computed at once (llama.cpp's ubatch)
@@ -23,29 +23,28 @@ struct LlamaEngineOptions {
 // Engine on llama.cpp, in this process.
 class LlamaEngine final : public Engine {
 public:
-    // `model` outlives the engine. Probes llama.cpp's cache and state layout and runs the load gate;
-    // a model that fails either is served with exact prefixes only, and info().support_reason says
-    // why. Fails with kOutOfMemory when the KV cache or compute buffers don't fit.
+    // `model` outlives the engine. Probes llama.cpp's cache and state layout and runs the load
+    // gate; a model that fails either is served with exact prefixes only, and info().support_reason
+    // says why. Fails with kOutOfMemory when the KV cache or compute buffers don't fit.
     static Result<std::unique_ptr<LlamaEngine>> create(const LlamaModel& model,
                                                        const LlamaEngineOptions& options);
     ~LlamaEngine() override;
 
     const ModelInfo& info() const override;
     const EngineLimits& limits() const override;
+    EngineMemory memory() const override;
     Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick) override;
     Status decode(std::span<const DecodeItem> items) override;
     std::span<const float> logits(int32_t sequence) const override;
     void truncate(int32_t sequence, int32_t n_rows) override;
     Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
                                                      std::span<const Token> tokens) override;
-    Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin, const Key128& key,
-                                                  const Key128& left_context,
+    Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
+                                                  const Key128& key, const Key128& left_context,
                                                   std::span<const Token> tokens) override;
     std::span<const Token> sink_prefix() const override;
 
     const GateReport& gate() const;
-    // Bytes beyond the model and the llama context: staging, hidden states, compute buffers.
-    size_t memory_bytes() const;
 
 private:
     class Impl;

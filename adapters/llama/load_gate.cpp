@@ -8,7 +8,6 @@
 
 #include "adapters/llama/fused_prefill.h"
 #include "adapters/llama/span_prefill.h"
-#include "ggml.h"
 
 namespace spolia {
 namespace {
@@ -29,27 +28,21 @@ Status check_full(SequenceCache& cache, const RopeSpec& rope, std::span<const To
     PrefillPlan plan;
     plan.tokens = tokens;
     const Result<PrefillRows> rows = prefill_rows(plan, cache.n_cells(), cache.layout());
+    if (!rows) return rows.error();
     const std::vector<KvSlab> slabs = cache.slabs(0);
     PrefillReport ignored;
-    FusedPrefill pass(graph, slabs, tokens, nullptr);
-    if (Status status = pass.run(*rows, nullptr, cache.logits(0), ignored); !status) return status;
+    if (Status status = fused_prefill(graph, slabs, plan, *rows, {}, cache.logits(0), ignored);
+        !status) {
+        return status;
+    }
     report.full_kl = kl_divergence(dense, cache.logits(0));
     cache.truncate(0, 0);
     if (!(report.full_kl <= kGateKlMax)) {
-        return Error{ErrorCode::kUnsupported, "recomputing every row differs from llama_decode: KL " +
-                                                  number(report.full_kl)};
+        return Error{
+            ErrorCode::kUnsupported,
+            "recomputing every row differs from llama_decode: KL " + number(report.full_kl)};
     }
     return {};
-}
-
-double relative_error(std::span<const uint16_t> ours, std::span<const uint16_t> theirs) {
-    double error = 0.0, norm = 0.0;
-    for (size_t i = 0; i < ours.size(); ++i) {
-        const double a = ggml_fp16_to_fp32(ours[i]), b = ggml_fp16_to_fp32(theirs[i]);
-        error += (a - b) * (a - b);
-        norm += b * b;
-    }
-    return norm > 0.0 ? error / norm : error;
 }
 
 Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
@@ -57,9 +50,8 @@ Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<cons
     BlockMeta meta;
     meta.layout = cache.layout();
     meta.tokens.assign(tokens.begin(), tokens.end());
-    Result<std::unique_ptr<KvBlock>> block = encoder != nullptr
-                                                 ? encoder->encode(meta, rope)
-                                                 : span_encode(cache, 0, sink, meta, rope);
+    Result<std::unique_ptr<KvBlock>> block =
+        encoder != nullptr ? encoder->encode(meta, rope) : span_encode(cache, 0, sink, meta, rope);
     if (!block) return block.error();
 
     const int32_t target = cache.n_cells() / 2;
@@ -72,14 +64,17 @@ Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<cons
     shift_block(**block, rope, target + n_sink);
     for (int32_t layer = 0; layer < cache.layout().n_layer; ++layer) {
         const KvBlock& rotated = **block;
-        report.rotation_error = std::max(
-            {report.rotation_error, relative_error(rotated.k(layer), std::as_const(*there).k(layer)),
-             relative_error(rotated.v(layer), std::as_const(*there).v(layer))});
+        report.rotation_error =
+            std::max({report.rotation_error,
+                      relative_error(rotated.k(layer), std::as_const(*there).k(layer)),
+                      relative_error(rotated.v(layer), std::as_const(*there).v(layer))});
     }
     if (!(report.rotation_error <= kGateRotationErrorMax)) {
-        return Error{ErrorCode::kUnsupported,
-                     "a rotated block differs from the same chunk encoded at its position: relative "
-                     "error " + number(report.rotation_error)};
+        return Error{
+            ErrorCode::kUnsupported,
+            "a rotated block differs from the same chunk encoded at its position: relative "
+            "error " +
+                number(report.rotation_error)};
     }
     return {};
 }

@@ -38,17 +38,17 @@ void read_scaling(const LlamaModel& model, const std::string& type, LlamaRope& r
     double factor = model.arch_number("rope.scaling.factor").value_or(0.0);
     if (factor == 0.0) factor = model.arch_number("rope.scale_linear").value_or(0.0);
     rope.freq_scale = factor == 0.0 || type == "none" ? 1.0f : static_cast<float>(1.0 / factor);
-    rope.n_ctx_orig = static_cast<int32_t>(
-        model.arch_number("rope.scaling.original_context_length")
-            .value_or(llama_model_n_ctx_train(model.get())));
+    rope.n_ctx_orig = static_cast<int32_t>(model.arch_number("rope.scaling.original_context_length")
+                                               .value_or(llama_model_n_ctx_train(model.get())));
     if (type == "yarn") {
         rope.ext_factor = 1.0f;
         // ggml multiplies by 1 + 0.1 ln(1/scale) once more; llama.cpp cancels that here.
-        const float magnitude = rope.freq_scale >= 1.0f ? 1.0f : 0.1f * std::log(1.0f / rope.freq_scale) + 1.0f;
+        const float magnitude =
+            rope.freq_scale >= 1.0f ? 1.0f : 0.1f * std::log(1.0f / rope.freq_scale) + 1.0f;
         rope.attn_factor = magnitude / (1.0f + 0.1f * std::log(1.0f / rope.freq_scale));
     }
-    rope.attn_factor *= static_cast<float>(
-        model.arch_number("rope.scaling.attn_factor").value_or(1.0));
+    rope.attn_factor *=
+        static_cast<float>(model.arch_number("rope.scaling.attn_factor").value_or(1.0));
 }
 
 // Metadata whose effect on the rotation this file does not reproduce.
@@ -64,7 +64,8 @@ Status refuse_unknown(const LlamaModel& model, const std::string& type) {
         }
     }
     const auto& tensors = model_tensors(model);
-    if (tensors.contains("rope_factors_long.weight") || tensors.contains("rope_factors_short.weight")) {
+    if (tensors.contains("rope_factors_long.weight") ||
+        tensors.contains("rope_factors_short.weight")) {
         return unsupported("LongRoPE frequencies depend on the prompt's length");
     }
     return {};
@@ -87,7 +88,8 @@ Result<LlamaRope> read_rope(const LlamaModel& model, int32_t head_dim) {
     const std::string type =
         model.meta(model.architecture() + ".rope.scaling.type").value_or("linear");
     if (Status status = refuse_unknown(model, type); !status) return status.error();
-    rope.spec.n_rot = static_cast<int32_t>(model.arch_number("rope.dimension_count").value_or(head_dim));
+    rope.spec.n_rot =
+        static_cast<int32_t>(model.arch_number("rope.dimension_count").value_or(head_dim));
     if (rope.spec.n_rot <= 0 || rope.spec.n_rot > head_dim || rope.spec.n_rot % 2 != 0) {
         return unsupported("rope.dimension_count " + std::to_string(rope.spec.n_rot) +
                            " does not fit heads of " + std::to_string(head_dim));
@@ -99,7 +101,8 @@ Result<LlamaRope> read_rope(const LlamaModel& model, int32_t head_dim) {
     std::vector<float> factors(static_cast<size_t>(n_pairs), 1.0f);
     if (const auto& tensors = model_tensors(model); tensors.contains("rope_freqs.weight")) {
         rope.freq_factors = tensors.at("rope_freqs.weight");
-        if (rope.freq_factors->type != GGML_TYPE_F32 || ggml_nelements(rope.freq_factors) < n_pairs) {
+        if (rope.freq_factors->type != GGML_TYPE_F32 ||
+            ggml_nelements(rope.freq_factors) < n_pairs) {
             return unsupported("rope_freqs.weight has an unexpected type or size");
         }
         factors = read_floats(rope.freq_factors);
@@ -107,9 +110,8 @@ Result<LlamaRope> read_rope(const LlamaModel& model, int32_t head_dim) {
     for (int32_t pair = 0; pair < n_pairs; ++pair) {
         const double frequency =
             std::pow(rope.freq_base, -2.0 * pair / rope.spec.n_rot) / factors[pair];
-        rope.spec.inv_freq.push_back(rope.ext_factor != 0.0f
-                                         ? yarn_frequency(rope, pair, frequency)
-                                         : frequency * rope.freq_scale);
+        rope.spec.inv_freq.push_back(rope.ext_factor != 0.0f ? yarn_frequency(rope, pair, frequency)
+                                                             : frequency * rope.freq_scale);
     }
     return rope;
 }

@@ -10,8 +10,9 @@ struct ggml_tensor;
 
 namespace spolia {
 
-// How the loaded model rotates Q and K: ggml_rope_ext()'s parameters, as llama.cpp derives them from
-// the metadata with default context parameters, and the same as plain frequencies for moving rows.
+// How the loaded model rotates Q and K: ggml_rope_ext()'s parameters, as llama.cpp derives them
+// from the metadata with default context parameters, and the same as plain frequencies for moving
+// rows.
 struct LlamaRope {
     RopeSpec spec;
     int32_t mode = 0;  // ggml's rope type

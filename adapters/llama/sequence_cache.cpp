@@ -1,12 +1,15 @@
 #include "adapters/llama/sequence_cache.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 
 #include "adapters/llama/model.h"
 #include "llama.h"
+#include "reuse/half_float.h"
 #include "reuse/rope.h"
 
 namespace spolia {
@@ -46,6 +49,17 @@ Error layout_error(const std::string& what) {
 
 }  // namespace
 
+double relative_error(std::span<const uint16_t> ours, std::span<const uint16_t> theirs) {
+    double error = 0.0, norm = 0.0;
+    for (size_t i = 0; i < ours.size(); ++i) {
+        const double a = half_to_float(ours[i]), b = half_to_float(theirs[i]);
+        error += (a - b) * (a - b);
+        norm += b * b;
+    }
+    const double relative = norm > 0.0 ? error / norm : error;
+    return std::isnan(relative) ? std::numeric_limits<double>::infinity() : relative;
+}
+
 SequenceCache::SequenceCache(llama_context* context, const KvLayout& layout, int32_t n_sequences,
                              int32_t n_cells, int32_t n_vocab)
     : context_(context),
@@ -57,38 +71,17 @@ SequenceCache::SequenceCache(llama_context* context, const KvLayout& layout, int
 
 Status SequenceCache::probe(KvTensors* seen, std::span<const Token> tokens) {
     if (Status status = append(0, tokens, nullptr); !status) return status;
-    if (Status status = seen->complete(layout_, static_cast<int32_t>(n_rows_.size()), n_cells_);
-        !status) {
-        return status;
-    }
+    const int32_t n_sequences = static_cast<int32_t>(n_rows_.size());
+    if (Status status = seen->complete(layout_, n_sequences, n_cells_); !status) return status;
     tensors_ = seen;
-    if (Status status = compare_probe(tokens); !status) return status;
-
-    // The last sequence's rows must be where its stream's tensors say, after a handover and after
-    // an append behind it.
-    const int32_t last = static_cast<int32_t>(n_rows_.size()) - 1;
+    if (Status status = compare_state(tokens); !status) return status;
     truncate(0, 0);
-    if (Status status = hand_over(last); !status) return status;
-    truncate(last, 2);
-    if (Status status = append(last, tokens.subspan(2), nullptr); !status) return status;
-    std::vector<uint16_t> k(staging_.k(0).size()), v(staging_.v(0).size());
-    for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
-        tensors_->read(layer, last, 0, k, v);
-        // Rows 0 and 1 came through the handover unchanged; those behind were computed again, in a
-        // batch of another size, and may differ in the last bit.
-        const size_t kept = static_cast<size_t>(layout_.k_dim) * 2;
-        if (!std::equal(k.begin(), k.begin() + static_cast<std::ptrdiff_t>(kept),
-                        staging_.k(layer).begin())) {
-            return layout_error("a restored sequence's rows are not in its first cells");
-        }
-    }
-    truncate(last, 0);
-    return {};
+    return compare_handover(n_sequences - 1, tokens);
 }
 
 // Sequence 0 holds `tokens`: its state, as llama.cpp writes it, must have the known form and hold
 // the very rows that stand in the KV tensors.
-Status SequenceCache::compare_probe(std::span<const Token> tokens) {
+Status SequenceCache::compare_state(std::span<const Token> tokens) {
     std::vector<std::byte> state(llama_state_seq_get_size(context_, 0));
     const size_t written = llama_state_seq_get_data(
         context_, reinterpret_cast<uint8_t*>(state.data()), state.size(), 0);
@@ -98,10 +91,38 @@ Status SequenceCache::compare_probe(std::span<const Token> tokens) {
     std::vector<uint16_t> k(staging_.k(0).size()), v(staging_.v(0).size());
     for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
         tensors_->read(layer, 0, 0, k, v);
-        if (!std::ranges::equal(k, staging_.k(layer)) || !std::ranges::equal(v, staging_.v(layer))) {
-            return layout_error("layer " + std::to_string(layer) + "'s cells differ from its state");
+        if (!std::ranges::equal(k, staging_.k(layer)) ||
+            !std::ranges::equal(v, staging_.v(layer))) {
+            return layout_error("layer " + std::to_string(layer) +
+                                "'s cells differ from its state");
         }
     }
+    return {};
+}
+
+// The staged rows of `tokens`, handed to another sequence: they must be where its stream's tensors
+// say, and rows that are appended must stand behind them.
+Status SequenceCache::compare_handover(int32_t sequence, std::span<const Token> tokens) {
+    constexpr int32_t kKept = 2;
+    if (Status status = hand_over(sequence); !status) return status;
+    truncate(sequence, kKept);
+    if (Status status = append(sequence, tokens.subspan(kKept), nullptr); !status) return status;
+    std::vector<uint16_t> k(staging_.k(0).size()), v(staging_.v(0).size());
+    const auto same = [](std::span<const uint16_t> ours, std::span<const uint16_t> theirs,
+                         int32_t dim) {
+        const size_t kept = static_cast<size_t>(dim) * kKept;
+        // Rows that were computed again, in a batch of another size, may differ in their last bits.
+        return std::ranges::equal(ours.first(kept), theirs.first(kept)) &&
+               relative_error(ours.subspan(kept), theirs.subspan(kept)) < 1e-3;
+    };
+    for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
+        tensors_->read(layer, sequence, 0, k, v);
+        if (!same(k, staging_.k(layer), layout_.k_dim) ||
+            !same(v, staging_.v(layer), layout_.v_dim)) {
+            return layout_error("a restored sequence's rows are not in its first cells");
+        }
+    }
+    truncate(sequence, 0);
     return {};
 }
 
@@ -127,41 +148,43 @@ void SequenceCache::truncate(int32_t sequence, int32_t n_rows) {
 
 Status SequenceCache::append(int32_t sequence, std::span<const Token> tokens,
                              const PrefillTick& tick) {
-    int32_t& held = n_rows_[static_cast<size_t>(sequence)];
+    Status status = compute(sequence, tokens, n_rows(sequence), tick);
+    if (!status) truncate(sequence, 0);
+    return status;
+}
+
+Status SequenceCache::compute_at(int32_t sequence, std::span<const Token> tokens,
+                                 int32_t first_position) {
+    return compute(sequence, tokens, first_position, nullptr);
+}
+
+Status SequenceCache::compute(int32_t sequence, std::span<const Token> tokens, int32_t position,
+                              const PrefillTick& tick) {
     const size_t batch_rows = llama_n_ubatch(context_);
     while (!tokens.empty()) {
         const size_t n = std::min(tokens.size(), batch_rows);
         Batch batch(static_cast<int32_t>(n));
         for (size_t i = 0; i < n; ++i) {
-            batch.add(tokens[i], held + static_cast<int32_t>(i), sequence, i + 1 == tokens.size());
+            batch.add(tokens[i], position++, sequence, i + 1 == tokens.size());
         }
         take_llama_error();
-        if (const int32_t code = llama_decode(context_, batch.get()); code != 0) {
-            truncate(sequence, 0);
-            return decode_error(code);
-        }
-        held += static_cast<int32_t>(n);
+        const int32_t code = llama_decode(context_, batch.get());
+        // Counted even after a failure, which may leave rows behind.
+        n_rows_[static_cast<size_t>(sequence)] += static_cast<int32_t>(n);
+        if (code != 0) return decode_error(code);
         tokens = tokens.subspan(n);
-        if (tokens.empty()) {
-            const float* row = llama_get_logits_ith(context_, -1);
-            std::copy_n(row, logits_[0].size(), logits(sequence).begin());
-        } else if (tick && !tick()) {
-            truncate(sequence, 0);
+        if (tokens.empty()) return keep_logits(sequence, -1);
+        if (tick && !tick()) {
             return Error{ErrorCode::kCancelled, "cancelled while its prompt was computed"};
         }
     }
     return {};
 }
 
-Status SequenceCache::compute_at(int32_t sequence, std::span<const Token> tokens,
-                                 int32_t first_position) {
-    Batch batch(static_cast<int32_t>(tokens.size()));
-    for (size_t i = 0; i < tokens.size(); ++i) {
-        batch.add(tokens[i], first_position + static_cast<int32_t>(i), sequence, i + 1 == tokens.size());
-    }
-    take_llama_error();
-    if (const int32_t code = llama_decode(context_, batch.get()); code != 0) return decode_error(code);
-    n_rows_[static_cast<size_t>(sequence)] = static_cast<int32_t>(tokens.size());
+Status SequenceCache::keep_logits(int32_t sequence, int32_t index) {
+    const float* row = llama_get_logits_ith(context_, index);
+    if (row == nullptr) return Error{ErrorCode::kUnsupported, "this model gives no logits"};
+    std::copy_n(row, logits(sequence).size(), logits(sequence).begin());
     return {};
 }
 
@@ -171,11 +194,18 @@ Status SequenceCache::decode(std::span<const DecodeItem> items) {
         batch.add(item.token, n_rows(item.sequence), item.sequence, true);
     }
     take_llama_error();
-    if (const int32_t code = llama_decode(context_, batch.get()); code != 0) return decode_error(code);
+    if (const int32_t code = llama_decode(context_, batch.get()); code != 0) {
+        for (const DecodeItem& item : items) {
+            llama_memory_seq_rm(llama_get_memory(context_), item.sequence, n_rows(item.sequence),
+                                -1);
+        }
+        return decode_error(code);
+    }
     for (size_t i = 0; i < items.size(); ++i) {
-        const float* row = llama_get_logits_ith(context_, static_cast<int32_t>(i));
-        std::copy_n(row, logits_[0].size(), logits(items[i].sequence).begin());
         ++n_rows_[static_cast<size_t>(items[i].sequence)];
+        if (Status status = keep_logits(items[i].sequence, static_cast<int32_t>(i)); !status) {
+            return status;
+        }
     }
     return {};
 }
@@ -183,49 +213,48 @@ Status SequenceCache::decode(std::span<const DecodeItem> items) {
 Status SequenceCache::place(int32_t sequence, int32_t n_rows, int32_t n_keep,
                             std::span<const PlacedBlock> blocks, const RopeSpec& rope) {
     if (Status status = staging_.reset(n_rows); !status) return status;
-    // What no block covers starts as zeros, so that no kernel ever meets a NaN in a masked cell.
-    std::vector<TokenSpan> gaps;
-    int32_t behind = n_keep;
-    std::vector<Rotation> rotations;
-    for (const PlacedBlock& placed : blocks) {
-        if (placed.row > behind) gaps.push_back({behind, placed.row});
-        behind = placed.row + placed.n_rows;
-        const int32_t from = placed.block->meta().frame_row + placed.source_row;
-        rotations.emplace_back(rope, placed.row - from);
+    while (rotations_.size() < blocks.size()) rotations_.emplace_back(rope, 0);
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        const int32_t from = blocks[i].block->meta().frame_row + blocks[i].source_row;
+        rotations_[i].reset(rope, blocks[i].row - from);
     }
-    if (n_rows > behind) gaps.push_back({behind, n_rows});
-
-    const size_t k_dim = static_cast<size_t>(layout_.k_dim);
-    const size_t v_dim = static_cast<size_t>(layout_.v_dim);
     for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
-        const std::span<uint16_t> k = staging_.k(layer);
-        const std::span<uint16_t> v = staging_.v(layer);
-        if (n_keep > 0) {
-            const size_t kept = static_cast<size_t>(n_keep);
-            tensors_->read(layer, sequence, 0, k.first(kept * k_dim), v.first(kept * v_dim));
-        }
-        for (size_t i = 0; i < blocks.size(); ++i) {
-            const PlacedBlock& placed = blocks[i];
-            const size_t row = static_cast<size_t>(placed.row);
-            const size_t source = static_cast<size_t>(placed.source_row);
-            const size_t n = static_cast<size_t>(placed.n_rows);
-            rotate_rows(rotations[i], placed.block->k(layer).data() + source * k_dim,
-                        k.data() + row * k_dim, placed.n_rows, layout_.k_dim);
-            std::memcpy(v.data() + row * v_dim, placed.block->v(layer).data() + source * v_dim,
-                        n * v_dim * sizeof(uint16_t));
-        }
-        for (const TokenSpan& gap : gaps) {
-            const size_t begin = static_cast<size_t>(gap.begin);
-            const size_t n = static_cast<size_t>(gap.size());
-            std::ranges::fill(k.subspan(begin * k_dim, n * k_dim), uint16_t{0});
-            std::ranges::fill(v.subspan(begin * v_dim, n * v_dim), uint16_t{0});
-        }
+        stage_layer(layer, sequence, n_keep, blocks);
     }
     return hand_over(sequence);
 }
 
+void SequenceCache::stage_layer(int32_t layer, int32_t sequence, int32_t n_keep,
+                                std::span<const PlacedBlock> blocks) {
+    const size_t k_dim = static_cast<size_t>(layout_.k_dim);
+    const size_t v_dim = static_cast<size_t>(layout_.v_dim);
+    const std::span<uint16_t> k = staging_.k(layer);
+    const std::span<uint16_t> v = staging_.v(layer);
+    const size_t kept = static_cast<size_t>(n_keep);
+    if (kept > 0) tensors_->read(layer, sequence, 0, k.first(kept * k_dim), v.first(kept * v_dim));
+
+    // What no block covers starts as zeros, so that no kernel ever meets a NaN in a masked cell.
+    const auto clear = [&](size_t begin, size_t end) {
+        std::ranges::fill(k.subspan(begin * k_dim, (end - begin) * k_dim), uint16_t{0});
+        std::ranges::fill(v.subspan(begin * v_dim, (end - begin) * v_dim), uint16_t{0});
+    };
+    size_t behind = kept;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+        const PlacedBlock& placed = blocks[i];
+        const size_t row = static_cast<size_t>(placed.row);
+        const size_t source = static_cast<size_t>(placed.source_row);
+        const size_t n = static_cast<size_t>(placed.n_rows);
+        clear(behind, row);
+        rotate_rows(rotations_[i], placed.block->k(layer).data() + source * k_dim,
+                    k.data() + row * k_dim, placed.n_rows, layout_.k_dim);
+        std::memcpy(v.data() + row * v_dim, placed.block->v(layer).data() + source * v_dim,
+                    n * v_dim * sizeof(uint16_t));
+        behind = row + n;
+    }
+    clear(behind, static_cast<size_t>(staging_.n_rows()));
+}
+
 Status SequenceCache::hand_over(int32_t sequence) {
-    take_llama_error();
     n_rows_[static_cast<size_t>(sequence)] = 0;
     if (Status status = staging_.hand_over(context_, sequence); !status) {
         llama_memory_seq_rm(llama_get_memory(context_), sequence, -1, -1);

@@ -9,10 +9,15 @@
 #include "index/result.h"
 #include "index/token.h"
 #include "reuse/engine.h"
+#include "reuse/rope.h"
 
 struct llama_context;
 
 namespace spolia {
+
+// |ours - theirs|^2 / |theirs|^2 of half floats; infinite where that is not a number, so that it
+// exceeds every bound.
+double relative_error(std::span<const uint16_t> ours, std::span<const uint16_t> theirs);
 
 // The rows of the sequences of a llama context: what prefill, capture and decode share. Sequence s
 // holds positions 0 .. n_rows(s) - 1, and row r stands in cell r of its stream.
@@ -35,34 +40,46 @@ public:
 
     void truncate(int32_t sequence, int32_t n_rows);
 
-    // Appends rows by llama_decode, in batches with `tick` in between; logits() afterwards are those
-    // of the last row. On failure the sequence is empty.
+    // Appends rows by llama_decode, in batches with `tick` in between; logits() afterwards are
+    // those of the last row. On failure the sequence is empty.
     Status append(int32_t sequence, std::span<const Token> tokens, const PrefillTick& tick);
     // Computes `tokens` at positions first_position .. in an empty sequence, whose cells 0 .. they
     // take: for checks only, since the sequence does not start at position 0 then.
     Status compute_at(int32_t sequence, std::span<const Token> tokens, int32_t first_position);
-    // One row each for several sequences.
+    // One row each for several sequences. On failure all of them are as they were.
     Status decode(std::span<const DecodeItem> items);
 
     std::span<float> logits(int32_t sequence) { return logits_[static_cast<size_t>(sequence)]; }
-    std::span<const float> logits(int32_t sequence) const { return logits_[static_cast<size_t>(sequence)]; }
+    std::span<const float> logits(int32_t sequence) const {
+        return logits_[static_cast<size_t>(sequence)];
+    }
 
     // Puts the first n_rows rows in place: n_keep that the sequence holds already, then `blocks`
     // rotated to their positions, zeros where there is no block. n_rows > n_keep.
     Status place(int32_t sequence, int32_t n_rows, int32_t n_keep,
                  std::span<const PlacedBlock> blocks, const RopeSpec& rope);
-    // Makes the sequence hold the rows staged by the caller, see staging().
-    Status hand_over(int32_t sequence);
-    StateBlob& staging() { return staging_; }
+    const StateBlob& staging() const { return staging_; }
 
 private:
-    Status compare_probe(std::span<const Token> tokens);
+    // llama_decode of rows from `position` on, behind those held, in batches with `tick` in
+    // between.
+    Status compute(int32_t sequence, std::span<const Token> tokens, int32_t position,
+                   const PrefillTick& tick);
+    Status compare_state(std::span<const Token> tokens);
+    Status compare_handover(int32_t sequence, std::span<const Token> tokens);
+    // Makes the sequence hold the staged rows.
+    Status hand_over(int32_t sequence);
+    void stage_layer(int32_t layer, int32_t sequence, int32_t n_keep,
+                     std::span<const PlacedBlock> blocks);
+    // Fails where llama.cpp has none, which models that don't generate text do.
+    Status keep_logits(int32_t sequence, int32_t index);
 
     llama_context* context_;
     KvLayout layout_;
     int32_t n_cells_;
     const KvTensors* tensors_ = nullptr;
     StateBlob staging_;
+    std::vector<Rotation> rotations_;  // of the blocks being placed
     std::vector<int32_t> n_rows_;
     std::vector<std::vector<float>> logits_;
 };

@@ -8,6 +8,12 @@
 namespace spolia {
 namespace {
 
+int64_t us_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                                 start)
+        .count();
+}
+
 std::vector<TokenSpan> runs_of(std::span<const int32_t> rows) {
     std::vector<TokenSpan> runs;
     for (const int32_t row : rows) {
@@ -38,7 +44,7 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
                     const RopeSpec& rope, const PrefillTick& tick, PrefillReport& report) {
     const auto start = std::chrono::steady_clock::now();
     std::vector<int32_t> chosen;
-    if (plan.selector != nullptr) {
+    if (plan.selector != nullptr && rows.composed()) {
         if (!plan.selector->stages().empty()) {
             return Error{ErrorCode::kInvalidArgument,
                          "this model is computed in contiguous spans; a selector with check layers "
@@ -48,25 +54,25 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
     }
     // Rows of the sequence up to `right` are as they shall be; a span appends behind them.
     int32_t right = plan.n_keep;
-    cache.truncate(plan.sequence, right);
     for (const TokenSpan& span : runs_of(merge_rows(rows.fresh, chosen))) {
         if (span.begin > right) {
+            const int64_t before = us_since(start);
             const std::vector<PlacedBlock> parts = clip(plan.blocks, right, span.begin);
-            if (Status status = cache.place(plan.sequence, span.begin, right, parts, rope); !status) {
+            if (Status status = cache.place(plan.sequence, span.begin, right, parts, rope);
+                !status) {
                 return status;
             }
+            report.place_us += us_since(start) - before;
         }
-        const auto tokens = plan.tokens.subspan(static_cast<size_t>(span.begin),
-                                                static_cast<size_t>(span.size()));
+        const auto tokens =
+            plan.tokens.subspan(static_cast<size_t>(span.begin), static_cast<size_t>(span.size()));
         if (Status status = cache.append(plan.sequence, tokens, tick); !status) return status;
         right = span.end;
         if (tick && right < rows.n_rows && !tick()) {
             return Error{ErrorCode::kCancelled, "cancelled while its prompt was computed"};
         }
     }
-    report.compute_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                            std::chrono::steady_clock::now() - start)
-                            .count();
+    report.compute_us = us_since(start) - report.place_us;
     count_rows(rows, std::move(chosen), report);
     return {};
 }

@@ -38,7 +38,8 @@ Status StateBlob::reset(int32_t n_rows) {
     const size_t rows = static_cast<size_t>(n_rows);
     const size_t other_streams = static_cast<size_t>(n_stream_) * sizeof(uint32_t);
     // The sequence's own stream comes first, so the empty ones follow behind the rows.
-    header_bytes_ = 3 * sizeof(uint32_t) + sizeof(uint32_t) + rows * kCellBytes + 2 * sizeof(uint32_t);
+    header_bytes_ =
+        3 * sizeof(uint32_t) + sizeof(uint32_t) + rows * kCellBytes + 2 * sizeof(uint32_t);
     n_rows_ = n_rows;
     size_ = v_begin(layout_.n_layer) - kLayerHeaderBytes + other_streams - sizeof(uint32_t);
     if (size_ > capacity_) {
@@ -47,9 +48,9 @@ Status StateBlob::reset(int32_t n_rows) {
         bytes_.reset(new (std::nothrow) std::byte[size_]);
         if (!bytes_) {
             n_rows_ = 0;
-            return Error{ErrorCode::kOutOfMemory,
-                         "no memory to stage " + std::to_string(n_rows) + " KV rows (" +
-                             std::to_string(size_ >> 20) + " MiB)"};
+            return Error{ErrorCode::kOutOfMemory, "no memory to stage " + std::to_string(n_rows) +
+                                                      " KV rows (" + std::to_string(size_ >> 20) +
+                                                      " MiB)"};
         }
         capacity_ = size_;
     }
@@ -84,7 +85,8 @@ void StateBlob::write_header() {
 
 size_t StateBlob::k_begin(int32_t layer) const {
     const size_t rows = static_cast<size_t>(n_rows_) * layout_.k_row_bytes();
-    return header_bytes_ + static_cast<size_t>(layer) * (kLayerHeaderBytes + rows) + kLayerHeaderBytes;
+    return header_bytes_ + static_cast<size_t>(layer) * (kLayerHeaderBytes + rows) +
+           kLayerHeaderBytes;
 }
 
 size_t StateBlob::v_begin(int32_t layer) const {
@@ -104,6 +106,7 @@ std::span<uint16_t> StateBlob::v(int32_t layer) {
 }
 
 Status StateBlob::hand_over(llama_context* context, int32_t sequence) const {
+    take_llama_error();
     const size_t read = llama_state_seq_set_data(
         context, reinterpret_cast<const uint8_t*>(bytes_.get()), size_, sequence);
     if (read == size_) return {};
@@ -129,6 +132,9 @@ Status StateBlob::parse(std::span<const std::byte> state, int32_t n_rows) {
             differs(v_begin(layer) - kLayerHeaderBytes, v_begin(layer))) {
             return mismatch("layer " + std::to_string(layer) + " differs in type or row size");
         }
+    }
+    if (differs(v_begin(layout_.n_layer) - kLayerHeaderBytes, size_)) {
+        return mismatch("other streams are not empty");
     }
     std::memcpy(bytes_.get(), state.data(), size_);
     return {};

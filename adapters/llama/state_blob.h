@@ -36,14 +36,17 @@ public:
     std::span<uint16_t> k(int32_t layer);
     std::span<uint16_t> v(int32_t layer);
 
+    // The whole state, as llama_state_seq_get_data() writes it for sequence 0.
+    std::span<const std::byte> bytes() const { return {bytes_.get(), size_}; }
+
     // Makes `sequence` of the context hold exactly these rows.
     Status hand_over(llama_context* context, int32_t sequence) const;
 
     size_t capacity_bytes() const { return capacity_; }
 
-    // Checks that a state written by the context for `sequence`, whose rows are known to the caller,
-    // has the form above: `n_rows` rows at positions 0 .. n_rows - 1, and where each row's K and V
-    // of each layer stand. On success this holds those rows.
+    // Checks that a state written by the context for `sequence`, whose rows are known to the
+    // caller, has the form above: `n_rows` rows at positions 0 .. n_rows - 1, and where each row's
+    // K and V of each layer stand. On success this holds those rows.
     Status parse(std::span<const std::byte> state, int32_t n_rows);
 
 private:

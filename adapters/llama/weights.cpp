@@ -97,7 +97,8 @@ Status check_architecture(const LlamaModel& model) {
     }
     if (llama_model_n_swa(model.get()) > 0) return unsupported("sliding-window attention");
     if (model.arch_number("expert_count").value_or(0) > 0) return unsupported("mixture of experts");
-    for (const char* key : {"attention.scale", "residual_scale", "embedding_scale", "logit_scale"}) {
+    for (const char* key :
+         {"attention.scale", "residual_scale", "embedding_scale", "logit_scale"}) {
         if (model.arch_number(key).value_or(0) != 0) {
             return unsupported(std::string("the model sets ") + key);
         }
@@ -121,8 +122,8 @@ Result<DecoderWeights> bind_weights(const LlamaModel& model) {
     w.head_dim = static_cast<int32_t>(
         model.arch_number("attention.key_length").value_or(w.n_embd / w.n_head));
     w.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model.get()));
-    w.norm_eps = static_cast<float>(
-        model.arch_number("attention.layer_norm_rms_epsilon").value_or(0.0));
+    w.norm_eps =
+        static_cast<float>(model.arch_number("attention.layer_norm_rms_epsilon").value_or(0.0));
     w.attention_scale = 1.0f / std::sqrt(static_cast<float>(w.head_dim));
 
     TensorTable table(model);
