@@ -21,15 +21,16 @@ TEST(KlDivergence, OfKnownDistributions) {
     EXPECT_NEAR(kl_divergence(even, even), 0.0, 1e-12);
     EXPECT_NEAR(kl_divergence(even, three_to_one), 0.5 * std::log(0.5 / 0.75) + 0.5 * std::log(2.0),
                 1e-7);
-    EXPECT_NEAR(kl_divergence(three_to_one, even), 0.75 * std::log(1.5) + 0.25 * std::log(0.5), 1e-7);
+    EXPECT_NEAR(kl_divergence(three_to_one, even), 0.75 * std::log(1.5) + 0.25 * std::log(0.5),
+                1e-7);
 }
 
 TEST(KlDivergence, IgnoresAnOffsetAndTakesLargeLogits) {
     const std::vector<float> p = {1.0f, -2.0f, 0.5f}, shifted = {1001.0f, 998.0f, 1000.5f};
     EXPECT_NEAR(kl_divergence(p, shifted), 0.0, 1e-9);
     const std::vector<float> far = {-1000.0f, 1000.0f, 0.0f};
-    EXPECT_NEAR(kl_divergence(far, p), 1000.0 - 1000.0 + std::log(std::exp(3.0) + 1 + std::exp(2.5)),
-                1e-5);
+    EXPECT_NEAR(kl_divergence(far, p),
+                1000.0 - 1000.0 + std::log(std::exp(3.0) + 1 + std::exp(2.5)), 1e-5);
 }
 
 class LoadGateTest : public ::testing::Test {
@@ -51,7 +52,8 @@ TEST_F(LoadGateTest, LetsTheModelsOwnRotationPass) {
 }
 
 TEST_F(LoadGateTest, RefusesOtherRotations) {
-    RopeSpec slower = context_.rope.spec, other_pairs = context_.rope.spec, none = context_.rope.spec;
+    RopeSpec slower = context_.rope.spec, other_pairs = context_.rope.spec,
+             none = context_.rope.spec;
     for (double& frequency : slower.inv_freq) frequency *= 0.99;
     other_pairs.pairs = RopePairs::kNeox;
     none.pairs = RopePairs::kNone;

@@ -68,8 +68,8 @@ TEST(LlamaModel, RefusesAFileThatIsCutShort) {
     const std::string& whole = tiny_file();
     const size_t data =
         gguf_get_data_offset(header_of(tiny_model_path(tiny_model_shape("llama"))).get());
-    for (const size_t size : {size_t{3}, size_t{20}, size_t{1000}, data / 2, data - 1, data, data + 1,
-                              (data + whole.size()) / 2, whole.size() - 4096}) {
+    for (const size_t size : {size_t{3}, size_t{20}, size_t{1000}, data / 2, data - 1, data,
+                              data + 1, (data + whole.size()) / 2, whole.size() - 4096}) {
         SCOPED_TRACE(size);
         expect_refused(write("cut.gguf", whole.substr(0, size)), ErrorCode::kCorrupt);
     }
@@ -96,7 +96,8 @@ TEST(LlamaModel, FingerprintChangesWithEveryTensor) {
             std::string changed = tiny_file();
             changed[begin + at] ^= 1;
             seen.insert(fingerprint_of(changed).hex());
-            EXPECT_EQ(seen.size(), ++n_changes) << gguf_get_tensor_name(header.get(), i) << " " << at;
+            EXPECT_EQ(seen.size(), ++n_changes)
+                << gguf_get_tensor_name(header.get(), i) << " " << at;
         }
     }
 }

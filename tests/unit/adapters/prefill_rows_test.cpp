@@ -14,7 +14,8 @@ namespace {
 constexpr KvLayout kLayout{1, 4, 4};
 constexpr int32_t kContext = 200;
 
-std::unique_ptr<KvBlock> block_of(int32_t n_rows, int32_t frame_row = 0, KvLayout layout = kLayout) {
+std::unique_ptr<KvBlock> block_of(int32_t n_rows, int32_t frame_row = 0,
+                                  KvLayout layout = kLayout) {
     BlockMeta meta;
     meta.layout = layout;
     meta.frame_row = frame_row;
@@ -113,9 +114,9 @@ TEST(PrefillRows, EqualsANaiveReferenceOnRandomPlans) {
         EXPECT_EQ(settled, expected[Source::kSettled]);
 
         // Half of the mendable rows blended: the counts are those of all rows.
-        std::vector<int32_t> blended(rows->mendable.begin(),
-                                     rows->mendable.begin() +
-                                         static_cast<std::ptrdiff_t>(rows->mendable.size() / 2));
+        std::vector<int32_t> blended(
+            rows->mendable.begin(),
+            rows->mendable.begin() + static_cast<std::ptrdiff_t>(rows->mendable.size() / 2));
         PrefillReport report;
         count_rows(*rows, blended, report);
         EXPECT_EQ(report.blended_rows, blended);
@@ -156,9 +157,11 @@ TEST(PrefillRows, RefusesKeepingTheWholePromptOrLess) {
 }
 
 TEST(PrefillRows, RefusesBlocksThatOverlapOrStandOutside) {
-    const std::vector<std::pair<int32_t, int32_t>> kept_overlap = {{1, 3}}, twice = {{2, 4}, {5, 2}},
-                                                   descending = {{5, 2}, {3, 2}}, before = {{-1, 3}},
-                                                   beyond = {{8, 3}}, outside = {{10, 1}},
+    const std::vector<std::pair<int32_t, int32_t>> kept_overlap = {{1, 3}},
+                                                   twice = {{2, 4}, {5, 2}},
+                                                   descending = {{5, 2}, {3, 2}},
+                                                   before = {{-1, 3}}, beyond = {{8, 3}},
+                                                   outside = {{10, 1}},
                                                    last_row_twice = {{4, 6}, {9, 1}};
     for (const auto& spans :
          {kept_overlap, twice, descending, before, beyond, outside, last_row_twice}) {

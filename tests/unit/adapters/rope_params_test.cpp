@@ -32,7 +32,8 @@ TEST(RopeParams, EveryScalingThatIsServedPassesTheGate) {
             SCOPED_TRACE(std::string(architecture) + " " + shape.rope_scaling);
             const auto engine = make_engine(tiny_model(shape));
             ASSERT_NE(engine, nullptr);
-            EXPECT_EQ(engine->info().support, ReuseSupport::kFused) << engine->info().support_reason;
+            EXPECT_EQ(engine->info().support, ReuseSupport::kFused)
+                << engine->info().support_reason;
             EXPECT_LT(engine->gate().full_kl, 1e-5);
             EXPECT_LT(engine->gate().rotation_error, 1e-5);
             EXPECT_NE(engine->info().rope.inv_freq, reference->info().rope.inv_freq);

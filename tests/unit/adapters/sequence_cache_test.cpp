@@ -134,8 +134,7 @@ TEST_P(EachArchitecture, KeepsRowsInTheirCellsUnderRandomOperations) {
                 break;
             }
             case 2: pair.truncate(sequence, below(held + 1)); break;
-            default:
-                pair.place(sequence, below(held + 1), random_tokens(generator, 1 + below(70)));
+            default: pair.place(sequence, below(held + 1), random_tokens(generator, 1 + below(70)));
         }
         for (int32_t s = 0; s < kSequences; ++s) pair.expect_rows(s);
         if (::testing::Test::HasFatalFailure()) return;
@@ -198,9 +197,8 @@ TEST(SequenceCache, CancelledBetweenBatches) {
     TinyContext context(tiny_model("llama"), 2, 256);
     std::mt19937 generator(54);
     int calls = 0;
-    const Status status = context.cache->append(0, random_tokens(generator, 200), [&] {
-        return ++calls < 2;
-    });
+    const Status status =
+        context.cache->append(0, random_tokens(generator, 200), [&] { return ++calls < 2; });
     ASSERT_FALSE(status.ok());
     EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
     EXPECT_EQ(calls, 2);

@@ -36,8 +36,8 @@ void fill(StateBlob& blob, const TinyContext& from, int32_t sequence, int32_t n_
     }
 }
 
-// Our blob as llama.cpp writes it for another sequence: with that sequence's id in the header and in
-// every cell, and its stream behind the empty ones before it.
+// Our blob as llama.cpp writes it for another sequence: with that sequence's id in the header and
+// in every cell, and its stream behind the empty ones before it.
 Bytes for_sequence(std::span<const std::byte> blob, int32_t sequence, int32_t n_rows) {
     Bytes moved = copy(blob);
     const auto put = [&](size_t at) { std::memcpy(moved.data() + at, &sequence, sizeof sequence); };
@@ -61,8 +61,10 @@ protected:
 TEST_F(StateBlobTest, IsByteForByteWhatLlamaWrites) {
     for (const int32_t sequence : {0, 1, 2}) {
         for (const int32_t n_rows : {1, 2, 63, 100, 256}) {
-            SCOPED_TRACE("sequence " + std::to_string(sequence) + ", rows " + std::to_string(n_rows));
-            ASSERT_TRUE(context_.cache->append(sequence, random_tokens(generator_, n_rows), {}).ok());
+            SCOPED_TRACE("sequence " + std::to_string(sequence) + ", rows " +
+                         std::to_string(n_rows));
+            ASSERT_TRUE(
+                context_.cache->append(sequence, random_tokens(generator_, n_rows), {}).ok());
             fill(blob_, context_, sequence, n_rows);
             EXPECT_EQ(state_of(context_.context, sequence),
                       for_sequence(blob_.bytes(), sequence, n_rows));
@@ -123,7 +125,8 @@ TEST_F(StateBlobTest, RefusesADamagedState) {
     EXPECT_TRUE(refused(state, kRows - 1));
     EXPECT_TRUE(refused(state, kRows + 1));
     for (const size_t size : {size_t{0}, size_t{1}, size_t{20}, state.size() - 1}) {
-        EXPECT_TRUE(refused(Bytes(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(size))));
+        EXPECT_TRUE(
+            refused(Bytes(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(size))));
     }
     Bytes longer = state;
     longer.push_back(std::byte{0});
