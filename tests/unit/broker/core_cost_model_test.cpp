@@ -125,9 +125,8 @@ TEST(CostModel, CountsPlacementAndLoading) {
 TEST(CostModel, LearnsThatComposingIsSlowerAndForgivesIt) {
     CostModel costs;
     for (int i = 0; i < 10; ++i) costs.observe(dense(0, 1000), 1000, 0);
-    const PrefillCost composed{.work = {.rows = 500, .row_context = 300'000},
-                               .rows_placed = 500,
-                               .composed = true};
+    const PrefillCost composed{
+        .work = {.rows = 500, .row_context = 300'000}, .rows_placed = 500, .composed = true};
     EXPECT_LT(costs.predict_ms(composed), 1000);
     for (int i = 0; i < 20; ++i) costs.observe(composed, 2000, 1);
     EXPECT_GT(costs.predict_ms(composed), 1000);

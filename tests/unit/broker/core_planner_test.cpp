@@ -115,8 +115,13 @@ std::string reasons(const Receipt& receipt) {
 
 TEST(Planner, PlacesKnownChunksAndComputesTheRest) {
     Prompt prompt;
-    prompt.bos().text(SegmentRole::kFixed, 4, 5).chunk(20, 50).glue(3).chunk(
-        10, 90, Residence::kAbsent).chunk(10, 120, Residence::kQueued).query(5);
+    prompt.bos()
+        .text(SegmentRole::kFixed, 4, 5)
+        .chunk(20, 50)
+        .glue(3)
+        .chunk(10, 90, Residence::kAbsent)
+        .chunk(10, 120, Residence::kQueued)
+        .query(5);
     const PromptPlan plan = prompt.plan();
     EXPECT_EQ(placed(plan), (Spans{{5, 25}}));
     EXPECT_EQ(plan.blocks[0].covers, (TokenSpan{5, 25}));
