@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { cleanEnvironment } from './program.mjs';
+import { OpenAI, model, program } from './settings.mjs';
+
+const kStartMs = 30_000;
+const kLogLinesMax = 2000;
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+// `spolia serve` on a free port. Ends with the test that it is given to.
+export class Server {
+  // A launcher is a command line that the program's own is appended to.
+  static async start(t, { args = [], env = {}, launcher = [] } = {}) {
+    const server = new Server();
+    const line = [
+      ...launcher,
+      ...[program, 'serve', '--model', model, '--port', '0', '--log-format', 'json'],
+      ...['--ctx-size', '2048', '--threads', '1', ...args],
+    ];
+    server.child = spawn(line[0], line.slice(1), {
+      env: cleanEnvironment(env),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(server.child);
+    server.exited = once(server.child, 'exit').then(([code, signal]) => {
+      running.delete(server.child);
+      return { code, signal };
+    });
+    t.after(() => server.stop('SIGKILL'));
+    await server.#becomeReady();
+    return server;
+  }
+
+  log = [];
+
+  #becomeReady() {
+    return new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`${why}; its log:\n${this.log.join('\n')}`));
+      const timer = setTimeout(() => fail('the server does not become ready'), kStartMs);
+      const take = (line) => {
+        this.log.push(line);
+        if (this.log.length > kLogLinesMax) this.log.shift();
+        if (!line.includes('"message":"ready"')) return;
+        clearTimeout(timer);
+        this.port = JSON.parse(line).port;
+        resolve();
+      };
+      createInterface({ input: this.child.stdout }).on('line', take);
+      createInterface({ input: this.child.stderr }).on('line', take);
+      this.exited.then(({ code, signal }) => {
+        clearTimeout(timer);
+        fail(`the server ended with ${signal ?? code}`);
+      });
+    });
+  }
+
+  get alive() {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  async stop(signal = 'SIGTERM') {
+    if (this.alive) this.child.kill(signal);
+    return this.exited;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  client(options = {}) {
+    return new OpenAI({
+      baseURL: `${this.url}/v1`,
+      apiKey: 'none',
+      maxRetries: 0,
+      timeout: 60_000,
+      ...options,
+    });
+  }
+
+  // The answer's status, headers and body, parsed where it is JSON.
+  async ask(method, path, body, { key, headers = {} } = {}) {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: { ...(key ? { authorization: `Bearer ${key}` } : {}), ...headers },
+      body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
+    });
+    const text = await response.text();
+    const json = response.headers.get('content-type')?.startsWith('application/json');
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: json ? JSON.parse(text) : text,
+    };
+  }
+
+  async #succeed(method, path, body, options) {
+    const answer = await this.ask(method, path, body, options);
+    if (answer.status !== 200) {
+      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    }
+    return answer.body;
+  }
+
+  get(path, options) {
+    return this.#succeed('GET', path, undefined, options);
+  }
+  post(path, body, options) {
+    return this.#succeed('POST', path, body, options);
+  }
+  put(path, body, options) {
+    return this.#succeed('PUT', path, body, options);
+  }
+
+  stats(options) {
+    return this.get('/v1/cache/stats', options);
+  }
+
+  // A metric's value, e.g. spolia_requests_total{result="stop"}; 0 where there is none yet.
+  async metric(name, options) {
+    const text = await this.get('/metrics', options);
+    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+    return line ? Number(line.slice(name.length + 1)) : 0;
+  }
+
+  // Waits until the statistics meet a condition.
+  async until(condition, what, options) {
+    let stats;
+    for (const end = Date.now() + 20_000; Date.now() < end; await sleep(10)) {
+      stats = await this.stats(options);
+      if (condition(stats)) return stats;
+    }
+    throw new Error(`waited in vain until ${what}: ${JSON.stringify(stats)}`);
+  }
+
+  // Waits until nothing runs, nothing waits to be encoded, and blocks are as many on disk as they
+  // are in memory where there is a disk tier.
+  idle(options) {
+    const quiet = ({ sequences, queue_depth, encode_queue_depth }) =>
+      sequences.busy === 0 && queue_depth === 0 && encode_queue_depth === 0;
+    return this.until(quiet, 'the server is idle', options);
+  }
+}

@@ -1,0 +1,20 @@
+// What ctest tells these tests; see CMakeLists.txt. Names do not begin with SPOLIA_, which the
+// program reads as its own settings.
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+function required(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run these tests with ctest -L e2e`);
+  return value;
+}
+
+export const program = required('E2E_PROGRAM');
+export const model = required('E2E_MODEL');
+export const example = required('E2E_EXAMPLE');
+
+// Clients are installed in the build folder, where a plain import does not look.
+const require = createRequire(join(required('E2E_PACKAGES'), 'package.json'));
+export const { OpenAI } = require('openai');
+export const { ChatOpenAI } = require('@langchain/openai');
+export const { HumanMessage, SystemMessage } = require('@langchain/core/messages');
