@@ -282,7 +282,8 @@ Status LlamaEngine::Impl::prove() {
     if (info_.support == ReuseSupport::kFused) {
         if (Status status = open_fused(); !status) return status;
     }
-    return run_load_gate(*cache_, rope_.spec, tokens, sink_, graph_.get(), encoder_.get(), gate_);
+    return run_load_gate(*cache_, rope_.spec, tokens, sink_, graph_.get(), encoder_.get(),
+                         products_round(model_), gate_);
 }
 
 Result<PrefillReport> LlamaEngine::Impl::prefill(const PrefillPlan& plan, const PrefillTick& tick) {

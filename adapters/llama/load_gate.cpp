@@ -37,7 +37,7 @@ Status check_full(SequenceCache& cache, const RopeSpec& rope, std::span<const To
     }
     report.full_kl = kl_divergence(dense, cache.logits(0));
     cache.truncate(0, 0);
-    if (!(report.full_kl <= kGateKlMax)) {
+    if (!(report.full_kl <= report.full_kl_max)) {
         return Error{
             ErrorCode::kUnsupported,
             "recomputing every row differs from llama_decode: KL " + number(report.full_kl)};
@@ -62,19 +62,20 @@ Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<cons
     const std::unique_ptr<KvBlock> there = copy_rows(cache, 0, n_sink, meta);
     cache.truncate(0, 0);
     shift_block(**block, rope, target + n_sink);
+    const KvBlock &rotated = **block, &expected = *there;
+    report.rotation_error = relative_error(rotated.k(0), expected.k(0));
     for (int32_t layer = 0; layer < cache.layout().n_layer; ++layer) {
-        const KvBlock& rotated = **block;
-        report.rotation_error =
-            std::max({report.rotation_error,
-                      relative_error(rotated.k(layer), std::as_const(*there).k(layer)),
-                      relative_error(rotated.v(layer), std::as_const(*there).v(layer))});
+        report.block_error =
+            std::max({report.block_error, relative_error(rotated.k(layer), expected.k(layer)),
+                      relative_error(rotated.v(layer), expected.v(layer))});
     }
-    if (!(report.rotation_error <= kGateRotationErrorMax)) {
+    if (!(report.rotation_error <= kGateRotationErrorMax) ||
+        !(report.block_error <= report.block_error_max)) {
         return Error{
             ErrorCode::kUnsupported,
-            "a rotated block differs from the same chunk encoded at its position: relative "
-            "error " +
-                number(report.rotation_error)};
+            "a rotated block differs from the same chunk encoded at its position: relative error " +
+                number(report.rotation_error) + " in the first layer, " +
+                number(report.block_error) + " in the worst"};
     }
     return {};
 }
@@ -83,7 +84,9 @@ Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<cons
 
 Status run_load_gate(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
                      std::span<const Token> sink, BlendGraph* graph, IsolatedEncoder* encoder,
-                     GateReport& report) {
+                     bool rounded, GateReport& report) {
+    report.full_kl_max = rounded ? kGateRoundedKlMax : kGateKlMax;
+    report.block_error_max = rounded ? kGateRoundedBlockErrorMax : kGateBlockErrorMax;
     if (graph != nullptr) {
         if (Status status = check_full(cache, rope, tokens, *graph, report); !status) return status;
     }

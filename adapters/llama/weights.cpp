@@ -1,5 +1,6 @@
 #include "adapters/llama/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -111,6 +112,13 @@ Status check_architecture(const LlamaModel& model) {
 std::unordered_map<std::string, ggml_tensor*> model_tensors(const LlamaModel& model) {
     const auto& list = llama_internal_get_tensor_map(model.get());
     return {list.begin(), list.end()};
+}
+
+bool products_round(const LlamaModel& model) {
+    return std::ranges::any_of(llama_internal_get_tensor_map(model.get()), [](const auto& named) {
+        const ggml_tensor* tensor = named.second;
+        return tensor->ne[1] > 1 && tensor->type != GGML_TYPE_F32;
+    });
 }
 
 Result<DecoderWeights> bind_weights(const LlamaModel& model) {

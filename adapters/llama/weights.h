@@ -15,6 +15,9 @@ namespace spolia {
 // The loaded model's tensors by their GGUF name, borrowed from llama.cpp.
 std::unordered_map<std::string, ggml_tensor*> model_tensors(const LlamaModel& model);
 
+// Whether matrix products round their inputs to fewer bits, as ggml does for every type but f32.
+bool products_round(const LlamaModel& model);
+
 // One layer of a pre-norm decoder with gated SiLU feed-forward: llama, mistral, qwen2, qwen3.
 struct LayerWeights {
     ggml_tensor* attn_norm = nullptr;

@@ -32,7 +32,7 @@ protected:
 TEST_P(EachEngine, PassesTheGateByFar) {
     EXPECT_EQ(engine_->info().support_reason, "");
     EXPECT_LT(engine_->gate().full_kl, 1e-5);
-    EXPECT_LT(engine_->gate().rotation_error, 1e-5);
+    EXPECT_LT(engine_->gate().block_error, 1e-5);
     EXPECT_TRUE(engine_->info().random_weights);
     EXPECT_EQ(engine_->info().architecture, GetParam().architecture);
 }

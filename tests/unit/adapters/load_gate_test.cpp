@@ -39,10 +39,12 @@ protected:
     std::mt19937 generator_{70};
     std::vector<Token> tokens_ = random_tokens(generator_, 20);
     std::vector<Token> sink_ = {1};
+    bool rounded_ = false;
     GateReport report_;
 
     Status run(const RopeSpec& rope) {
-        return run_load_gate(*context_.cache, rope, tokens_, sink_, nullptr, nullptr, report_);
+        return run_load_gate(*context_.cache, rope, tokens_, sink_, nullptr, nullptr, rounded_,
+                             report_);
     }
 };
 
@@ -57,8 +59,9 @@ TEST_F(LoadGateTest, RefusesOtherRotations) {
     for (double& frequency : slower.inv_freq) frequency *= 0.99;
     other_pairs.pairs = RopePairs::kNeox;
     none.pairs = RopePairs::kNone;
-    for (const RopeSpec& rope : {slower, other_pairs, none}) {
+    for (const RopeSpec& rope : {slower, other_pairs, none, slower, other_pairs, none}) {
         report_ = {};
+        rounded_ = !rounded_;
         const Status status = run(rope);
         ASSERT_FALSE(status.ok());
         EXPECT_EQ(status.error().code, ErrorCode::kUnsupported);
@@ -70,6 +73,17 @@ TEST_F(LoadGateTest, RefusesRotationsThatAreNoNumbers) {
     RopeSpec rope = context_.rope.spec;
     rope.inv_freq[0] = NAN;
     EXPECT_FALSE(run(rope).ok());
+}
+
+TEST(LoadGateOfAnEngine, TakesDeepQuantisedModels) {
+    RandomModelShape shape = tiny_model_shape("qwen3");
+    shape.n_layer = 48;
+    shape.quantised = true;
+    const auto engine = testing::make_engine(tiny_model(shape));
+    ASSERT_NE(engine, nullptr);
+    EXPECT_EQ(engine->info().support, ReuseSupport::kFused) << engine->info().support_reason;
+    EXPECT_LT(engine->gate().rotation_error, 1e-5);
+    EXPECT_GT(engine->gate().block_error, 1e-5);
 }
 
 }  // namespace

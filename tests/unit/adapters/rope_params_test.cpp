@@ -35,7 +35,7 @@ TEST(RopeParams, EveryScalingThatIsServedPassesTheGate) {
             EXPECT_EQ(engine->info().support, ReuseSupport::kFused)
                 << engine->info().support_reason;
             EXPECT_LT(engine->gate().full_kl, 1e-5);
-            EXPECT_LT(engine->gate().rotation_error, 1e-5);
+            EXPECT_LT(engine->gate().block_error, 1e-5);
             EXPECT_NE(engine->info().rope.inv_freq, reference->info().rope.inv_freq);
             EXPECT_EQ(engine->info().rope.pairs, architecture == std::string("llama")
                                                      ? RopePairs::kInterleaved
@@ -50,7 +50,7 @@ TEST(RopeParams, FrequencyFactorsAreHonoured) {
     const auto engine = make_engine(tiny_model(shape));
     ASSERT_NE(engine, nullptr);
     EXPECT_EQ(engine->info().support, ReuseSupport::kFused) << engine->info().support_reason;
-    EXPECT_LT(engine->gate().rotation_error, 1e-5);
+    EXPECT_LT(engine->gate().block_error, 1e-5);
     // The file's factors lie around 2.
     EXPECT_LT(engine->info().rope.inv_freq[0], 0.8);
 }

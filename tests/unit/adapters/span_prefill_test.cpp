@@ -34,7 +34,7 @@ protected:
 TEST_F(SpanPrefill, IsWhatModelsWithoutAFusedPassGet) {
     EXPECT_EQ(engine_->info().support, ReuseSupport::kSpans);
     EXPECT_NE(engine_->info().support_reason.find("granite"), std::string::npos);
-    EXPECT_LT(engine_->gate().rotation_error, 1e-5);
+    EXPECT_LT(engine_->gate().block_error, 1e-5);
     EXPECT_EQ(engine_->limits().n_sequences, 3);
 }
 
