@@ -401,6 +401,7 @@ TEST_F(LocalServiceTest, StopStringsEndTheText) {
 TEST_F(LocalServiceTest, CancelsInEveryPhase) {
     core.engine_options.n_sequences = 1;
     core.engine_options.end_every = 0;
+    core.engine_options.n_ctx = 100'000;
     core.open();
     const auto expect_cancelled = [&](const CoreHarness::Run& run, bool started) {
         ASSERT_TRUE(run.sink->wait());
@@ -528,9 +529,14 @@ TEST_F(LocalServiceTest, AStoreTooSmallForAPromptServesWhatFits) {
 TEST_F(LocalServiceTest, StreamsGoOnWhileAnotherPromptIsComputed) {
     core.engine_options.end_every = 0;
     core.open();
+    // The stream waits for the other request to come, so that it is not over before.
+    std::atomic<bool> submitted = false;
     std::atomic<int> n_texts = 0;
     CoreHarness::Run stream;
-    stream.sink->when_text = [&] { ++n_texts; };
+    stream.sink->when_text = [&] {
+        ++n_texts;
+        while (n_texts > 2 && !submitted) std::this_thread::yield();
+    };
     stream = core.submit(core.request({{kFixed, "abc"}}, -1), stream);
     while (n_texts < 2) std::this_thread::yield();
     std::atomic<int64_t> decodes_at_first_batch = -1;
@@ -540,7 +546,9 @@ TEST_F(LocalServiceTest, StreamsGoOnWhileAnotherPromptIsComputed) {
             core.control.n_decodes.load();
     };
     const GenerateRequest request = core.request({{kFixed, words(1, 600)}}, 4);
-    const auto run = core.run(request);
+    const auto run = core.submit(request);
+    submitted = true;
+    ASSERT_TRUE(run.sink->wait());
     EXPECT_EQ(core.sampled(run), core.dense(request));
     EXPECT_GE(decodes_at_last_batch - decodes_at_first_batch, 7) << "at least one a batch";
     core.service().cancel(stream.id);
