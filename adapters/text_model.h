@@ -78,9 +78,9 @@ public:
 struct ChatRequest {
     std::string messages_json;
     std::string tools_json;
-    std::string tool_choice;      // auto | required | none
-    std::string json_schema;      // from response_format; "{}" for json_object
-    std::string grammar;          // GBNF given by the client
+    std::string tool_choice;  // auto | required | none
+    std::string json_schema;  // from response_format; "{}" for json_object
+    std::string grammar;      // GBNF given by the client
     bool parallel_tool_calls = false;
     bool add_generation_prompt = true;
     std::map<std::string, std::string> template_kwargs;  // values are JSON texts

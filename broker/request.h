@@ -20,9 +20,9 @@ std::optional<Fidelity> fidelity_from(std::string_view text);
 // How much reuse a request accepts. Fields left out take the server's defaults.
 struct ReuseOptions {
     std::optional<Fidelity> fidelity;
-    std::optional<std::string> policy;        // a selector's name
-    std::optional<double> recompute_ratio;    // (0, 1]
-    std::optional<int32_t> head_rows;         // policy "epic"
+    std::optional<std::string> policy;      // a selector's name
+    std::optional<double> recompute_ratio;  // (0, 1]
+    std::optional<int32_t> head_rows;       // policy "epic"
     std::string agent;  // per-agent defaults of the configuration are looked up by this name
 };
 
@@ -43,7 +43,7 @@ std::string_view to_string(FinishReason reason);
 
 struct GenerateOutcome {
     FinishReason finish = FinishReason::kStop;
-    std::string stop_word;        // the stop string that ended it; empty otherwise
+    std::string stop_word;  // the stop string that ended it; empty otherwise
     int32_t n_generated = 0;
     double decode_ms = 0;
     Receipt receipt;

@@ -18,10 +18,10 @@ namespace spolia {
 // A chunk that was registered ahead of time.
 struct ChunkInfo {
     Key128 key;
-    std::string name;        // the client's, may be empty
+    std::string name;  // the client's, may be empty
     int32_t n_tokens = 0;
-    bool encoded = false;    // its KV is in a tier
-    std::string tier;        // ram | disk | none
+    bool encoded = false;  // its KV is in a tier
+    std::string tier;      // ram | disk | none
     uint64_t bytes = 0;
 };
 
@@ -36,7 +36,7 @@ struct PlanPreview {
     };
     std::vector<Part> parts;
     std::string policy;
-    double dense_ms = 0;   // predicted by the cost model; 0 before it has measured
+    double dense_ms = 0;  // predicted by the cost model; 0 before it has measured
     double chosen_ms = 0;
 };
 
@@ -61,9 +61,10 @@ public:
     virtual const TextModel& text() const = 0;
     virtual bool ready() const = 0;
 
-    // Queues a generation. kContextTooLong and kInvalidArgument are found here; kOverloaded when the
-    // queue is full. After success the sink is called; after failure it never is.
-    virtual Result<GenerationId> submit(GenerateRequest request, std::shared_ptr<GenerateSink> sink) = 0;
+    // Queues a generation. kContextTooLong and kInvalidArgument are found here; kOverloaded when
+    // the queue is full. After success the sink is called; after failure it never is.
+    virtual Result<GenerationId> submit(GenerateRequest request,
+                                        std::shared_ptr<GenerateSink> sink) = 0;
     // Ends a generation soon; its sink still gets on_done with kCancelled. Unknown ids are ignored.
     virtual void cancel(GenerationId id) = 0;
 

@@ -30,10 +30,11 @@ std::vector<std::string> sample_documents() {
 }
 
 void print_receipt(const char* title, const spolia::Receipt& receipt) {
-    std::printf("\n%-10s first token %7.1f ms; %d prompt tokens: %d exact, %d reused, %d recomputed, "
-                "%d computed\n",
-                title, receipt.ttft_ms, receipt.n_prompt, receipt.n_exact, receipt.n_shifted,
-                receipt.n_blended, receipt.n_computed);
+    std::printf(
+        "\n%-10s first token %7.1f ms; %d prompt tokens: %d exact, %d reused, %d recomputed, "
+        "%d computed\n",
+        title, receipt.ttft_ms, receipt.n_prompt, receipt.n_exact, receipt.n_shifted,
+        receipt.n_blended, receipt.n_computed);
 }
 
 }  // namespace

@@ -121,8 +121,8 @@ private:
     std::vector<Segment> segments_;
 };
 
-// Where the last paragraph of `text` begins: behind its last blank line that has text after it. 0 when
-// it is one paragraph.
+// Where the last paragraph of `text` begins: behind its last blank line that has text after it. 0
+// when it is one paragraph.
 size_t last_paragraph(std::string_view text) {
     const size_t end = text.find_last_not_of(" \t\r\n");
     if (end == text.npos) return 0;
@@ -144,7 +144,8 @@ std::vector<TextSpan> split_queries(std::string_view text, std::span<const TextS
         if (span.role == SegmentRole::kQuery && span.begin <= span.end && span.end <= text.size()) {
             const auto documents = static_cast<uint32_t>(
                 last_paragraph(text.substr(span.begin, span.end - span.begin)));
-            if (documents > 0) split.push_back({span.begin, span.begin + documents, SegmentRole::kChunk});
+            if (documents > 0)
+                split.push_back({span.begin, span.begin + documents, SegmentRole::kChunk});
             split.push_back({span.begin + documents, span.end, SegmentRole::kQuery});
         } else {
             split.push_back(span);

@@ -9,7 +9,8 @@
 namespace spolia {
 
 struct ChunkerOptions {
-    // Chunks shorter than this are computed: finding and placing them would cost more than it saves.
+    // Chunks shorter than this are computed: finding and placing them would cost more than it
+    // saves.
     int32_t tokens_min = 32;
     // Longer parts are cut at content-defined boundaries, and at this length in any case.
     int32_t tokens_max = 1024;

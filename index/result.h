@@ -12,12 +12,12 @@ namespace spolia {
 enum class ErrorCode {
     kInvalidArgument,  // the caller's input is wrong; retrying the same input fails again
     kNotFound,
-    kUnsupported,      // valid, but this model, build or machine can't do it
-    kContextTooLong,   // the prompt does not fit the sequence's context
-    kCorrupt,          // stored or received data failed its checks
-    kIo,               // the operating system refused a read or a write
+    kUnsupported,     // valid, but this model, build or machine can't do it
+    kContextTooLong,  // the prompt does not fit the sequence's context
+    kCorrupt,         // stored or received data failed its checks
+    kIo,              // the operating system refused a read or a write
     kOutOfMemory,
-    kOverloaded,       // a bounded queue is full; try again later
+    kOverloaded,  // a bounded queue is full; try again later
     kCancelled,
     kInternal,
 };
@@ -41,17 +41,32 @@ public:
     bool ok() const { return state_.index() == 0; }
     explicit operator bool() const { return ok(); }
 
-    T& value() & { assert(ok()); return *std::get_if<0>(&state_); }
-    const T& value() const& { assert(ok()); return *std::get_if<0>(&state_); }
-    T&& value() && { assert(ok()); return std::move(*std::get_if<0>(&state_)); }
+    T& value() & {
+        assert(ok());
+        return *std::get_if<0>(&state_);
+    }
+    const T& value() const& {
+        assert(ok());
+        return *std::get_if<0>(&state_);
+    }
+    T&& value() && {
+        assert(ok());
+        return std::move(*std::get_if<0>(&state_));
+    }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
     T&& operator*() && { return std::move(*this).value(); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
 
-    const Error& error() const& { assert(!ok()); return *std::get_if<1>(&state_); }
-    Error&& error() && { assert(!ok()); return std::move(*std::get_if<1>(&state_)); }
+    const Error& error() const& {
+        assert(!ok());
+        return *std::get_if<1>(&state_);
+    }
+    Error&& error() && {
+        assert(!ok());
+        return std::move(*std::get_if<1>(&state_));
+    }
 
 private:
     std::variant<T, Error> state_;
@@ -65,8 +80,14 @@ public:
 
     bool ok() const { return ok_; }
     explicit operator bool() const { return ok_; }
-    const Error& error() const& { assert(!ok_); return error_; }
-    Error&& error() && { assert(!ok_); return std::move(error_); }
+    const Error& error() const& {
+        assert(!ok_);
+        return error_;
+    }
+    Error&& error() && {
+        assert(!ok_);
+        return std::move(error_);
+    }
 
 private:
     Error error_;

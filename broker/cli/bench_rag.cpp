@@ -25,7 +25,8 @@ constexpr const char* kPeer = "llama-server --cache-reuse 64";
 // Of each prompt, beside documents and question: the chat template and what is generated.
 constexpr int32_t kSlackTokens = 256;
 
-constexpr const char* kAbout = R"(Time to first token of a RAG prompt: known documents in a new order with a new question.
+constexpr const char* kAbout =
+    R"(Time to first token of a RAG prompt: known documents in a new order with a new question.
 
 Starts a broker in this process and a stock llama-server beside it, both on the same model, and asks
 them over HTTP in turn. The documents' KV is computed ahead of time. Every round has an order and a
@@ -53,10 +54,10 @@ struct Options {
 
 // One way of answering, measured round by round.
 struct Way {
-    std::string policy;   // as in the report
-    std::string scenario; // shuffled | same order
-    ChatCall call;        // without documents and question
-    bool peer = false;    // by llama-server
+    std::string policy;    // as in the report
+    std::string scenario;  // shuffled | same order
+    ChatCall call;         // without documents and question
+    bool peer = false;     // by llama-server
     Json params = Json::object();
     Samples ttft;
     ChatMeasure last;
@@ -64,7 +65,8 @@ struct Way {
 
 class RagBench {
 public:
-    RagBench(const Options& options, LocalServer& broker, const LlamaServerProcess* peer, int n_chunks);
+    RagBench(const Options& options, LocalServer& broker, const LlamaServerProcess* peer,
+             int n_chunks);
 
     // Warm-up and rounds. Progress goes to stderr.
     Status run();
@@ -122,7 +124,8 @@ RagBench::RagBench(const Options& options, LocalServer& broker, const LlamaServe
 }
 
 void RagBench::add_way(std::string policy, ChatCall call, Json params) {
-    ways_.push_back({std::move(policy), "shuffled", std::move(call), false, std::move(params), {}, {}});
+    ways_.push_back(
+        {std::move(policy), "shuffled", std::move(call), false, std::move(params), {}, {}});
 }
 
 const Way& RagBench::way(std::string_view policy, std::string_view scenario) const {
@@ -153,7 +156,8 @@ Status RagBench::ask(Way& way, const std::vector<std::string>& documents,
     call.documents = documents;
     call.question = question;
     const Result<ChatMeasure> measure = chat(client(way), call);
-    if (!measure.ok()) return Error{measure.error().code, way.policy + ": " + measure.error().message};
+    if (!measure.ok())
+        return Error{measure.error().code, way.policy + ": " + measure.error().message};
     if (record) way.ttft.add(measure->ttft_ms);
     way.last = *measure;
     return {};
@@ -170,7 +174,8 @@ Status RagBench::round(int number) {
         question = std::move(text).value();
         // A salt of its own keeps dense requests from finding anything.
         if (way.policy == "dense" || way.policy == "exact") {
-            way.call.cache_salt = "bench-" + std::to_string(n_chunks_) + "-" + std::to_string(number);
+            way.call.cache_salt =
+                "bench-" + std::to_string(n_chunks_) + "-" + std::to_string(number);
         }
         if (Status status = ask(way, order, question, number > 0); !status) return status;
     }
@@ -190,14 +195,12 @@ Status RagBench::run() {
 
 Json RagBench::row(const Way& way) const {
     const double dense = this->way("dense", "shuffled").ttft.median();
-    Json row = {{"policy", way.policy},
-                {"scenario", way.scenario},
-                {"chunks", n_chunks_},
-                {"params", way.params},
-                {"ttft_ms", way.ttft.json()},
-                {"vs_dense", dense / way.ttft.median()}};
+    Json row = {{"policy", way.policy},       {"scenario", way.scenario},
+                {"chunks", n_chunks_},        {"params", way.params},
+                {"ttft_ms", way.ttft.json()}, {"vs_dense", dense / way.ttft.median()}};
     if (peer_) {
-        row["vs_peer"] = {{kPeer, this->way(kPeer, way.scenario).ttft.median() / way.ttft.median()}};
+        row["vs_peer"] = {
+            {kPeer, this->way(kPeer, way.scenario).ttft.median() / way.ttft.median()}};
     }
     const ChatMeasure& seen = way.last;
     if (way.peer) {
@@ -224,13 +227,14 @@ std::vector<std::vector<std::string>> RagBench::table() const {
     for (const Way& way : ways_) {
         const Json json = row(way);
         const ChatMeasure& seen = way.last;
-        table.push_back({std::to_string(n_chunks_) + " x " + std::to_string(options_.chunk_tokens),
-                         way.scenario, way.policy, short_number(way.ttft.median()) + " ms",
-                         short_ratio(json["vs_dense"].get<double>()),
-                         peer_ ? short_ratio(json["vs_peer"][kPeer].get<double>()) : "-",
-                         std::to_string(way.peer ? seen.n_cached : seen.n_exact),
-                         std::to_string(seen.n_shifted), std::to_string(seen.n_blended),
-                         std::to_string(way.peer ? seen.n_prompt - seen.n_cached : seen.n_computed)});
+        table.push_back(
+            {std::to_string(n_chunks_) + " x " + std::to_string(options_.chunk_tokens),
+             way.scenario, way.policy, short_number(way.ttft.median()) + " ms",
+             short_ratio(json["vs_dense"].get<double>()),
+             peer_ ? short_ratio(json["vs_peer"][kPeer].get<double>()) : "-",
+             std::to_string(way.peer ? seen.n_cached : seen.n_exact),
+             std::to_string(seen.n_shifted), std::to_string(seen.n_blended),
+             std::to_string(way.peer ? seen.n_prompt - seen.n_cached : seen.n_computed)});
     }
     return table;
 }
@@ -287,9 +291,8 @@ int fail(const Error& error) {
 }
 
 int bench_rag(const Options& options) {
-    Result<std::filesystem::path> model = options.model.empty()
-                                              ? timing_model()
-                                              : Result<std::filesystem::path>(options.model);
+    Result<std::filesystem::path> model =
+        options.model.empty() ? timing_model() : Result<std::filesystem::path>(options.model);
     if (!model) return fail(model.error());
     const Config config = broker_config(options, *model);
     Result<std::unique_ptr<LocalServer>> broker = LocalServer::start(config);
@@ -310,8 +313,8 @@ int bench_rag(const Options& options) {
                        {"support", to_string(service.model().support)}};
     report["rows"] = Json::array();
     std::vector<std::vector<std::string>> table = {{"chunks", "order", "policy", "first token",
-                                                    "vs dense", "vs llama-server", "exact", "reused",
-                                                    "recomputed", "computed"}};
+                                                    "vs dense", "vs llama-server", "exact",
+                                                    "reused", "recomputed", "computed"}};
     for (const int n_chunks : options.chunks) {
         const bool with_peer = n_chunks == options.chunks.front();
         RagBench bench(options, **broker, with_peer ? peer.get() : nullptr, n_chunks);
@@ -336,9 +339,12 @@ int bench_rag(const Options& options) {
         return kExitOk;
     }
     std::printf("model %s%s\n\n%s\n", service.model().name.c_str(),
-                service.model().random_weights ? " (random weights)" : "", format_table(table).c_str());
+                service.model().random_weights ? " (random weights)" : "",
+                format_table(table).c_str());
     std::printf("decode: %s ms a token", short_number((*decode)["ms_per_token"]["median"]).c_str());
-    if (peer) std::printf(", %s of llama-server's speed", short_ratio((*decode)["vs_peer"][kPeer]).c_str());
+    if (peer)
+        std::printf(", %s of llama-server's speed",
+                    short_ratio((*decode)["vs_peer"][kPeer]).c_str());
     std::printf("\n");
     return kExitOk;
 }
@@ -350,20 +356,40 @@ void add_bench_rag(CLI::App& bench, Run& run) {
     CLI::App* command = bench.add_subcommand("rag", "Known documents in a new order: first token");
     command->footer(kAbout);
     command->add_option("--model", options->model, "GGUF file; default: the timing model");
-    command->add_option("--chunks", options->chunks, "documents in a prompt; several are run in turn")
-        ->delimiter(',')->check(CLI::Range(1, 1024))->capture_default_str();
-    command->add_option("--chunk-tokens", options->chunk_tokens)->check(CLI::Range(32, 8192))->capture_default_str();
-    command->add_option("--question-tokens", options->question_tokens)->check(CLI::Range(1, 8192))->capture_default_str();
+    command
+        ->add_option("--chunks", options->chunks, "documents in a prompt; several are run in turn")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    command->add_option("--chunk-tokens", options->chunk_tokens)
+        ->check(CLI::Range(32, 8192))
+        ->capture_default_str();
+    command->add_option("--question-tokens", options->question_tokens)
+        ->check(CLI::Range(1, 8192))
+        ->capture_default_str();
     command->add_option("--rounds", options->rounds, "measured rounds, behind one warm-up")
-        ->check(CLI::Range(1, 1000))->capture_default_str();
-    command->add_option("--threads", options->threads)->check(CLI::Range(1, 1024))->capture_default_str();
-    command->add_option("--gpu-layers", options->gpu_layers, "layers on a GPU; -1: all")->capture_default_str();
-    command->add_option("--decode-tokens", options->decode_tokens)->check(CLI::Range(2, 4096))->capture_default_str();
-    command->add_option("--recompute-ratio", options->ratio, "policy cacheblend")->check(CLI::Range(0.001, 1.0))->capture_default_str();
-    command->add_option("--head-rows", options->head_rows, "policy epic")->check(CLI::Range(1, 1024))->capture_default_str();
-    command->add_option("--llama-server", options->llama_server, "the peer's binary [SPOLIA_LLAMA_SERVER]");
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    command->add_option("--threads", options->threads)
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    command->add_option("--gpu-layers", options->gpu_layers, "layers on a GPU; -1: all")
+        ->capture_default_str();
+    command->add_option("--decode-tokens", options->decode_tokens)
+        ->check(CLI::Range(2, 4096))
+        ->capture_default_str();
+    command->add_option("--recompute-ratio", options->ratio, "policy cacheblend")
+        ->check(CLI::Range(0.001, 1.0))
+        ->capture_default_str();
+    command->add_option("--head-rows", options->head_rows, "policy epic")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    command->add_option("--llama-server", options->llama_server,
+                        "the peer's binary [SPOLIA_LLAMA_SERVER]");
     command->add_flag("--no-peer", options->no_peer, "measure the broker only");
-    command->add_option("--format", options->format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    command->add_option("--format", options->format)
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     command->callback([options, &run] { run = [options] { return bench_rag(*options); }; });
 }
 

@@ -46,7 +46,8 @@ void read_usage(const Json& event, ChatMeasure& measure) {
             measure.n_cached = details->value("cached_tokens", 0);
         }
     }
-    if (const auto timings = event.find("timings"); timings != event.end() && timings->is_object()) {
+    if (const auto timings = event.find("timings");
+        timings != event.end() && timings->is_object()) {
         measure.n_cached = timings->value("cache_n", measure.n_cached);
     }
     if (const auto receipt = event.find("spolia"); receipt != event.end() && receipt->is_object()) {

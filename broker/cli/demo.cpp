@@ -19,7 +19,8 @@
 namespace spolia {
 namespace {
 
-constexpr const char* kAbout = R"(A RAG session in a few minutes: takes documents from --corpus, starts a
+constexpr const char* kAbout =
+    R"(A RAG session in a few minutes: takes documents from --corpus, starts a
 broker and asks over HTTP, cold, in the same order, and in a new order with each policy; then asks a
 stock llama-server --cache-reuse 64 the same. Without --model the timing model is used: its weights
 are random, so times mean something and its words do not.)";
@@ -84,7 +85,8 @@ constexpr Step kSteps[] = {
 };
 
 Result<ChatMeasure> ask(const Step& step, size_t number, std::vector<std::string> documents,
-                        const HttpClient& client, const std::function<void(std::string_view)>& show) {
+                        const HttpClient& client,
+                        const std::function<void(std::string_view)>& show) {
     if (step.reversed) std::ranges::reverse(documents);
     ChatCall call;
     call.documents = std::move(documents);
@@ -138,12 +140,14 @@ Status run_steps(const Options& options, LocalServer& broker, const LlamaServerP
         if (cold_ms == 0) cold_ms = seen->ttft_ms;
         table.push_back(table_row(step, *seen, cold_ms));
     }
-    std::printf("%s\nOne answer, streamed (%s):\n", format_table(table).c_str(),
-                broker.service().model().random_weights ? "random weights, random words" : "greedy");
-    const Result<ChatMeasure> streamed = ask(kSteps[3], number, documents, ours, [](std::string_view text) {
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        std::fflush(stdout);
-    });
+    std::printf(
+        "%s\nOne answer, streamed (%s):\n", format_table(table).c_str(),
+        broker.service().model().random_weights ? "random weights, random words" : "greedy");
+    const Result<ChatMeasure> streamed =
+        ask(kSteps[3], number, documents, ours, [](std::string_view text) {
+            std::fwrite(text.data(), 1, text.size(), stdout);
+            std::fflush(stdout);
+        });
     std::printf("\n");
     return streamed.ok() ? Status() : Status(streamed.error());
 }
@@ -153,9 +157,8 @@ int demo(const Options& options) {
         std::fprintf(stderr, "spolia demo: %s\n", error.message.c_str());
         return kExitFailure;
     };
-    Result<std::filesystem::path> model = options.model.empty()
-                                              ? timing_model()
-                                              : Result<std::filesystem::path>(options.model);
+    Result<std::filesystem::path> model =
+        options.model.empty() ? timing_model() : Result<std::filesystem::path>(options.model);
     if (!model) return fail(model.error());
     Config config;
     config.model.path = *model;
@@ -187,10 +190,17 @@ void add_demo(CLI::App& app, Run& run) {
     CLI::App* command = app.add_subcommand("demo", "A RAG session with and without reuse, timed");
     command->footer(kAbout);
     command->add_option("--model", options->model, "GGUF file; default: the timing model");
-    command->add_option("--corpus", options->corpus, "folder with Markdown files")->capture_default_str();
-    command->add_option("--documents", options->documents)->check(CLI::Range(2, 256))->capture_default_str();
-    command->add_option("--document-tokens", options->document_tokens)->check(CLI::Range(32, 8192))->capture_default_str();
-    command->add_option("--threads", options->threads)->check(CLI::Range(1, 1024))->capture_default_str();
+    command->add_option("--corpus", options->corpus, "folder with Markdown files")
+        ->capture_default_str();
+    command->add_option("--documents", options->documents)
+        ->check(CLI::Range(2, 256))
+        ->capture_default_str();
+    command->add_option("--document-tokens", options->document_tokens)
+        ->check(CLI::Range(32, 8192))
+        ->capture_default_str();
+    command->add_option("--threads", options->threads)
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
     command->add_flag("--no-peer", options->no_peer, "without llama-server");
     command->callback([options, &run] { run = [options] { return demo(*options); }; });
 }

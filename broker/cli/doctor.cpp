@@ -28,8 +28,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kAbout = R"(Checks what serving needs, and measures what reuse counts on:
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
-llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache folder,
-rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without --model it
+llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
+folder, rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without --model it
 uses the timing model (random weights). Exit code 1 when a check fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
@@ -47,7 +47,8 @@ const char* name_of(Verdict verdict) {
 class Findings {
 public:
     void add(std::string check, Verdict verdict, std::string text, Json figures = nullptr) {
-        Json finding = {{"check", std::move(check)}, {"verdict", name_of(verdict)}, {"text", std::move(text)}};
+        Json finding = {
+            {"check", std::move(check)}, {"verdict", name_of(verdict)}, {"text", std::move(text)}};
         if (!figures.is_null()) finding["figures"] = std::move(figures);
         list_.push_back(std::move(finding));
         failed_ = failed_ || verdict == Verdict::kFailed;
@@ -59,7 +60,8 @@ public:
         std::string text;
         for (const Json& finding : list_) {
             char line[64];
-            std::snprintf(line, sizeof line, "%-8s %-16s ", finding["verdict"].get<std::string>().c_str(),
+            std::snprintf(line, sizeof line, "%-8s %-16s ",
+                          finding["verdict"].get<std::string>().c_str(),
                           finding["check"].get<std::string>().c_str());
             text += line + finding["text"].get<std::string>() + "\n";
         }
@@ -75,9 +77,9 @@ std::string mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 void check_machine(Findings& findings) {
     findings.add("processor", Verdict::kOk,
-                 std::to_string(std::thread::hardware_concurrency()) + " threads; rotation kernel " +
-                     std::string(to_string(best_rotate_kernel())) + ", attention kernel " +
-                     std::string(tiled_attention_kernel()));
+                 std::to_string(std::thread::hardware_concurrency()) +
+                     " threads; rotation kernel " + std::string(to_string(best_rotate_kernel())) +
+                     ", attention kernel " + std::string(tiled_attention_kernel()));
     const std::filesystem::path server = find_llama_server();
     findings.add("llama-server", server.empty() ? Verdict::kWarning : Verdict::kOk,
                  server.empty() ? "not found; only benches and the demo need it (set "
@@ -119,21 +121,23 @@ void check_rotation(const ModelInfo& model, Findings& findings) {
     const size_t rows = std::max<size_t>(1, kBytes / model.kv.row_bytes()) * model.kv.n_layer;
     const size_t k_elements = rows * model.kv.k_dim, v_elements = rows * model.kv.v_dim;
     std::vector<uint16_t> source(k_elements + v_elements, 0x3c00), target(source.size());
-    const double copy = best_seconds(5, [&] {
-        std::memcpy(target.data(), source.data(), source.size() * sizeof(uint16_t));
-    });
+    const double copy = best_seconds(
+        5, [&] { std::memcpy(target.data(), source.data(), source.size() * sizeof(uint16_t)); });
     const Rotation rotation(model.rope, 1234);
     const double place = best_seconds(5, [&] {
-        rotate_rows(rotation, source.data(), target.data(), static_cast<int64_t>(rows), model.kv.k_dim);
-        std::memcpy(target.data() + k_elements, source.data() + k_elements, v_elements * sizeof(uint16_t));
+        rotate_rows(rotation, source.data(), target.data(), static_cast<int64_t>(rows),
+                    model.kv.k_dim);
+        std::memcpy(target.data() + k_elements, source.data() + k_elements,
+                    v_elements * sizeof(uint16_t));
     });
     const double gigabytes = static_cast<double>(source.size()) * sizeof(uint16_t) / 1e9;
     const double share = copy / place;
     char text[160];
     std::snprintf(text, sizeof text, "%.1f GB/s on one thread, %.0f %% of memcpy's %.1f GB/s",
                   gigabytes / place, 100 * share, gigabytes / copy);
-    findings.add("placement", share >= 0.5 ? Verdict::kOk : Verdict::kWarning, text,
-                 {{"gb_per_s", gigabytes / place}, {"memcpy_gb_per_s", gigabytes / copy}, {"share", share}});
+    findings.add(
+        "placement", share >= 0.5 ? Verdict::kOk : Verdict::kWarning, text,
+        {{"gb_per_s", gigabytes / place}, {"memcpy_gb_per_s", gigabytes / copy}, {"share", share}});
 }
 
 void check_model(const Config& config, const std::filesystem::path& path, Findings& findings) {
@@ -157,25 +161,33 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
                   static_cast<double>(info.n_params) / 1e9, seconds,
                   info.random_weights ? " (random weights)" : "");
     findings.add("model", Verdict::kOk, text,
-                 {{"random", info.random_weights}, {"params", info.n_params}, {"fingerprint", info.fingerprint.hex()}});
+                 {{"random", info.random_weights},
+                  {"params", info.n_params},
+                  {"fingerprint", info.fingerprint.hex()}});
 
     const EngineMemory memory = (*engine)->memory();
     findings.add("memory", Verdict::kOk,
-                 "weights " + mib(info.bytes) + ", KV cache " + mib(memory.kv_cache_bytes) + " for " +
-                     std::to_string((*engine)->limits().n_sequences) + " sequences of " +
+                 "weights " + mib(info.bytes) + ", KV cache " + mib(memory.kv_cache_bytes) +
+                     " for " + std::to_string((*engine)->limits().n_sequences) + " sequences of " +
                      std::to_string((*engine)->limits().n_ctx) + " rows, RAM tier up to " +
                      mib(config.cache.ram_bytes_max));
     const std::string support(to_string(info.support));
     if (info.support == ReuseSupport::kExactOnly) {
-        return findings.add("reuse", Verdict::kWarning, "exact prefixes only: " + info.support_reason);
+        return findings.add("reuse", Verdict::kWarning,
+                            "exact prefixes only: " + info.support_reason);
     }
     const GateReport& gate = (*engine)->gate();
-    std::snprintf(text, sizeof text,
-                  "%s; all rows recomputed: KL %.2g of %.2g allowed; rotated block: error %.2g of %.2g allowed",
-                  support.c_str(), gate.full_kl, kGateKlMax, gate.rotation_error, kGateRotationErrorMax);
-    findings.add("reuse", Verdict::kOk,
-                 text + (info.support_reason.empty() ? "" : "; not fused: " + info.support_reason),
-                 {{"support", support}, {"full_kl", gate.full_kl}, {"rotation_error", gate.rotation_error}});
+    const bool fused = info.support == ReuseSupport::kFused;
+    std::snprintf(text, sizeof text, "%s; rotated block: error %.2g of %.2g allowed",
+                  support.c_str(), gate.block_error, gate.block_error_max);
+    std::string line = text;
+    std::snprintf(text, sizeof text, "; all rows recomputed: KL %.2g of %.2g allowed", gate.full_kl,
+                  gate.full_kl_max);
+    line += fused ? text : "; not fused: " + info.support_reason;
+    findings.add("reuse", Verdict::kOk, line,
+                 {{"support", support},
+                  {"full_kl", fused ? Json(gate.full_kl) : Json(nullptr)},
+                  {"block_error", gate.block_error}});
     check_rotation(info, findings);
 }
 
@@ -205,10 +217,13 @@ int doctor(const Config& config, const std::string& format) {
 }  // namespace
 
 void add_doctor(CLI::App& app, Run& run) {
-    CLI::App* command = app.add_subcommand("doctor", "Check this machine, a model and the cache folder");
+    CLI::App* command =
+        app.add_subcommand("doctor", "Check this machine, a model and the cache folder");
     command->footer(kAbout);
     const auto format = std::make_shared<std::string>("text");
-    command->add_option("--format", *format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    command->add_option("--format", *format)
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     const auto flags = std::make_shared<ConfigFlags>();
     flags->add_to(*command);
     command->callback([flags, format, &run] {

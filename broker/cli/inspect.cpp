@@ -46,16 +46,11 @@ Json describe(const std::filesystem::path& path, bool verify) {
     Result<BlockHeader> header = read_header(file, size);
     if (!header.ok()) return problem(path, header.error().message);
     const BlockMeta& meta = header->meta;
-    Json json = {{"file", path.string()},
-                 {"key", meta.key.hex()},
-                 {"model", meta.model.hex()},
-                 {"provenance", to_string(meta.provenance)},
-                 {"rows", meta.n_rows()},
-                 {"frame_row", meta.frame_row},
-                 {"layers", meta.layout.n_layer},
-                 {"k_dim", meta.layout.k_dim},
-                 {"v_dim", meta.layout.v_dim},
-                 {"bytes", size}};
+    Json json = {{"file", path.string()},         {"key", meta.key.hex()},
+                 {"model", meta.model.hex()},     {"provenance", to_string(meta.provenance)},
+                 {"rows", meta.n_rows()},         {"frame_row", meta.frame_row},
+                 {"layers", meta.layout.n_layer}, {"k_dim", meta.layout.k_dim},
+                 {"v_dim", meta.layout.v_dim},    {"bytes", size}};
     if (!verify) return json;
     KvBlock block(meta);
     file.seekg(static_cast<std::streamoff>(header->payload_offset));
@@ -85,7 +80,8 @@ void print_text(const Json& blocks) {
     for (const Json& block : blocks) {
         if (block.contains("problem")) continue;
         bytes += block["bytes"].get<uint64_t>();
-        table.push_back({block["key"], block["provenance"], std::to_string(block["rows"].get<int>()),
+        table.push_back({block["key"], block["provenance"],
+                         std::to_string(block["rows"].get<int>()),
                          std::to_string(block["frame_row"].get<int>()),
                          std::to_string(block["bytes"].get<uint64_t>() >> 10), block["model"]});
     }
@@ -120,14 +116,17 @@ int inspect(const std::string& path, bool verify, const std::string& format) {
 }  // namespace
 
 void add_inspect(CLI::App& app, Run& run) {
-    CLI::App* command = app.add_subcommand("inspect", "Show what a cache folder or a block file holds");
+    CLI::App* command =
+        app.add_subcommand("inspect", "Show what a cache folder or a block file holds");
     command->footer(kAbout);
     const auto path = std::make_shared<std::string>();
     const auto verify = std::make_shared<bool>(false);
     const auto format = std::make_shared<std::string>("text");
     command->add_option("PATH", *path, "a cache folder or a .kv file")->required();
     command->add_flag("--verify", *verify, "also compare the checksums of the rows");
-    command->add_option("--format", *format)->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    command->add_option("--format", *format)
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     command->callback([path, verify, format, &run] {
         run = [path, verify, format] { return inspect(*path, *verify, *format); };
     });

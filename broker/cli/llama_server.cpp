@@ -49,7 +49,8 @@ pid_t spawn_silent(const std::vector<std::string>& command) {
         posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_WRONLY, 0);
     }
     pid_t child = -1;
-    if (posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ) != 0) child = -1;
+    if (posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ) != 0)
+        child = -1;
     posix_spawn_file_actions_destroy(&actions);
     return child;
 }
@@ -74,18 +75,30 @@ std::filesystem::path find_llama_server() {
 
 Result<std::unique_ptr<LlamaServerProcess>> LlamaServerProcess::start(
     const LlamaServerOptions& options) {
-    const std::filesystem::path binary = options.binary.empty() ? find_llama_server() : options.binary;
+    const std::filesystem::path binary =
+        options.binary.empty() ? find_llama_server() : options.binary;
     if (binary.empty()) {
         return Error{ErrorCode::kNotFound,
                      "no llama-server found: set SPOLIA_LLAMA_SERVER to its path"};
     }
     std::unique_ptr<LlamaServerProcess> server(new LlamaServerProcess);
     server->port_ = free_port();
-    const std::vector<std::string> command = {
-        binary.string(), "--model", options.model.string(), "--host", "127.0.0.1",
-        "--port", std::to_string(server->port_), "--threads", std::to_string(options.n_threads),
-        "--ctx-size", std::to_string(options.n_ctx), "--parallel", "1",
-        "--cache-reuse", std::to_string(options.cache_reuse), "--jinja"};
+    const std::vector<std::string> command = {binary.string(),
+                                              "--model",
+                                              options.model.string(),
+                                              "--host",
+                                              "127.0.0.1",
+                                              "--port",
+                                              std::to_string(server->port_),
+                                              "--threads",
+                                              std::to_string(options.n_threads),
+                                              "--ctx-size",
+                                              std::to_string(options.n_ctx),
+                                              "--parallel",
+                                              "1",
+                                              "--cache-reuse",
+                                              std::to_string(options.cache_reuse),
+                                              "--jinja"};
     for (const std::string& word : command) {
         server->command_ += (server->command_.empty() ? "" : " ") +
                             (&word == &command[0] ? binary.filename().string() : word);

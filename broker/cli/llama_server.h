@@ -15,7 +15,7 @@ namespace spolia {
 struct LlamaServerOptions {
     std::filesystem::path binary;  // empty: find_llama_server()
     std::filesystem::path model;
-    int32_t n_ctx = 0;       // of its one slot
+    int32_t n_ctx = 0;  // of its one slot
     int32_t n_threads = 1;
     int32_t cache_reuse = 64;
 };

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <memory>
 
-#include "broker/local_stack.h"
 #include "broker/config.h"
 #include "broker/http/router.h"
 #include "broker/http/server.h"
+#include "broker/local_stack.h"
 #include "index/result.h"
 
 namespace spolia {

@@ -19,7 +19,8 @@ Result<std::string> RagWorkload::document(int32_t n_tokens) {
         Result<TokenizedText> tokens = text_.tokenize(text, false, false);
         if (!tokens) return tokens.error();
         if (!tokens->has_offsets()) {
-            return Error{ErrorCode::kUnsupported, "this model's tokens do not add up to their text"};
+            return Error{ErrorCode::kUnsupported,
+                         "this model's tokens do not add up to their text"};
         }
         const size_t wanted = static_cast<size_t>(n_tokens);
         if (tokens->tokens.size() > wanted) {

@@ -23,7 +23,8 @@ struct Samples {
 };
 
 // The parts that every bench's object starts with: bench, version, machine, model.
-nlohmann::ordered_json report_head(const std::string& bench, const ModelInfo& model, int32_t n_threads);
+nlohmann::ordered_json report_head(const std::string& bench, const ModelInfo& model,
+                                   int32_t n_threads);
 
 // Columns as wide as their longest cell; numbers to the right, the first column to the left.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);

@@ -10,8 +10,8 @@
 
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
-#include "broker/local_stack.h"
 #include "broker/http/server.h"
+#include "broker/local_stack.h"
 #include "broker/log.h"
 
 namespace spolia {

@@ -9,8 +9,10 @@ namespace spolia {
 
 std::filesystem::path cache_folder() {
     if (const char* own = std::getenv("SPOLIA_CACHE")) return own;
-    if (const char* xdg = std::getenv("XDG_CACHE_HOME")) return std::filesystem::path(xdg) / "spolia";
-    if (const char* home = std::getenv("HOME")) return std::filesystem::path(home) / ".cache" / "spolia";
+    if (const char* xdg = std::getenv("XDG_CACHE_HOME"))
+        return std::filesystem::path(xdg) / "spolia";
+    if (const char* home = std::getenv("HOME"))
+        return std::filesystem::path(home) / ".cache" / "spolia";
     return std::filesystem::temp_directory_path() / "spolia";
 }
 

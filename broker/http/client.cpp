@@ -48,7 +48,9 @@ public:
     }
 
     bool ok() const { return !error_; }
-    Error failure() const { return {ErrorCode::kIo, "no answer from " + where_ + ": " + error_.message()}; }
+    Error failure() const {
+        return {ErrorCode::kIo, "no answer from " + where_ + ": " + error_.message()};
+    }
 
     asio::io_context context_;
     std::string where_;
@@ -95,7 +97,8 @@ Result<HttpReply> HttpClient::call(std::string_view method, std::string_view tar
     connection.send(method, target, std::move(body));
     http::response_parser<http::string_body> parser;
     parser.body_limit(uint64_t{1} << 30);
-    if (connection.ok()) http::read(connection.socket_, connection.buffer_, parser, connection.error_);
+    if (connection.ok())
+        http::read(connection.socket_, connection.buffer_, parser, connection.error_);
     if (!connection.ok()) return connection.failure();
     return HttpReply{static_cast<int>(parser.get().result_int()), std::move(parser.get().body())};
 }

@@ -21,11 +21,13 @@ struct HttpReply {
 // checks, not for serving.
 class HttpClient {
 public:
-    HttpClient(std::string host, uint16_t port, std::chrono::seconds timeout = std::chrono::seconds(600));
+    HttpClient(std::string host, uint16_t port,
+               std::chrono::seconds timeout = std::chrono::seconds(600));
 
     // Sends `body` as JSON where it is not empty. Fails with kIo when the server can't be reached,
     // hangs up or stays silent for the timeout. Any status is a reply.
-    Result<HttpReply> call(std::string_view method, std::string_view target, std::string body = {}) const;
+    Result<HttpReply> call(std::string_view method, std::string_view target,
+                           std::string body = {}) const;
 
     // POSTs and hands each server-sent event's data to `on_event` as it comes, without "[DONE]".
     // `on_event` returns false to hang up. A reply that is no event stream comes back as a body.

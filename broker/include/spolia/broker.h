@@ -14,12 +14,12 @@
 namespace spolia {
 
 struct BrokerOptions {
-    std::string model_path;      // a GGUF file
-    int32_t n_ctx = 4096;        // tokens of one prompt and its answer; 0: what the model was trained for
-    int32_t n_sequences = 1;     // answers at a time; further ones wait
-    int32_t n_threads = 0;       // 0: one a core
-    int32_t n_gpu_layers = 0;    // < 0: all
-    std::string cache_directory; // where chunks' KV outlives the process; empty: nowhere
+    std::string model_path;  // a GGUF file
+    int32_t n_ctx = 4096;  // tokens of one prompt and its answer; 0: what the model was trained for
+    int32_t n_sequences = 1;      // answers at a time; further ones wait
+    int32_t n_threads = 0;        // 0: one a core
+    int32_t n_gpu_layers = 0;     // < 0: all
+    std::string cache_directory;  // where chunks' KV outlives the process; empty: nowhere
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
@@ -52,8 +52,8 @@ struct Answer {
     Receipt receipt;
 };
 
-// Sees each piece of an answer's text (UTF-8) as it is generated, on the broker's own thread. Returns
-// false to end the answer early.
+// Sees each piece of an answer's text (UTF-8) as it is generated, on the broker's own thread.
+// Returns false to end the answer early.
 using OnText = std::function<bool(std::string_view piece)>;
 
 // A model with a KV cache of chunks, in this process. Thread-safe; calls block until they are done.

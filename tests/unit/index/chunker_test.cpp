@@ -105,7 +105,8 @@ TEST(ChunkerTest, TakesTheLastParagraphOfAMessageForTheQuery) {
 }
 
 TEST(ChunkerTest, AQueryOfOneParagraphIsAllQuery) {
-    for (const char* text : {"one\nparagraph of\nlines", "\n\n leading blank lines", "one\n\n \n"}) {
+    for (const char* text :
+         {"one\nparagraph of\nlines", "\n\n leading blank lines", "one\n\n \n"}) {
         Prompt prompt;
         prompt.add(SegmentRole::kQuery, text);
         EXPECT_EQ(texts_of(prompt, SegmentRole::kChunk, kTiny), Strings{}) << text;

@@ -8,8 +8,8 @@ namespace {
 
 bool blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == line.npos; }
 
-// Line by line from the front: the query is what stands behind the last blank line that is followed by
-// text, other than a first line.
+// Line by line from the front: the query is what stands behind the last blank line that is followed
+// by text, other than a first line.
 std::vector<TextSpan> with_queries_split(std::string_view text, std::span<const TextSpan> spans) {
     std::vector<TextSpan> result;
     for (const TextSpan& span : spans) {
