@@ -85,7 +85,7 @@ struct PrefillReport {
     int32_t n_computed = 0;             // in no block
     int64_t place_us = 0;               // rotation, placement and handover of blocks
     int64_t check_us = 0;               // dense layers and deviations up to the last check stage
-    int64_t compute_us = 0;             // the rest of the pass
+    int64_t compute_us = 0;             // the rest of the pass, and what ticks took
     std::vector<int32_t> blended_rows;  // ascending
 };
 

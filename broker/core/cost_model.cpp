@@ -106,7 +106,7 @@ void CostModel::observe(const PrefillCost& cost, double compute_ms_seen, double 
         return;
     }
     const double predicted = compute_ms(cost.work);
-    if (predicted <= 0) return;
+    if (predicted <= 0 || compute_ms_seen <= 0) return;
     const double factor = compute_ms_seen / predicted;
     composed_factor_ += kMeanStep * (factor - composed_factor_);
     composed_factor_ = std::clamp(composed_factor_, kComposedFactorMin, kComposedFactorMax);

@@ -72,7 +72,14 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         MutexLock lock(state_.mutex);
         state_.sequences.begin(generation.sequence, prompt.tenant, pinned.plan.n_keep);
     }
-    Result<PrefillReport> report = prefill(generation, pinned, tick);
+    double ticks_ms = 0;
+    const PrefillTick timed_tick = [&] {
+        const Clock::time_point tick_begin = Clock::now();
+        const bool go_on = tick();
+        ticks_ms += ms_between(tick_begin, Clock::now());
+        return go_on;
+    };
+    Result<PrefillReport> report = prefill(generation, pinned, timed_tick);
     generation.receipt.prompt_ms = ms_between(begin, Clock::now());
     if (!report) {
         MutexLock lock(state_.mutex);
@@ -80,7 +87,7 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         generation.sequence = -1;
         return std::move(report).error();
     }
-    settle(generation, pinned, *report);
+    settle(generation, pinned, *report, ticks_ms);
     return {};
 }
 
@@ -154,12 +161,13 @@ Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const 
 }
 
 void PromptFiller::settle(Generation& generation, const PinnedPlan& pinned,
-                          const PrefillReport& report) {
+                          const PrefillReport& report, double ticks_ms) {
     add_report(report, generation.receipt);
     MutexLock lock(state_.mutex);
     state_.sequences.filled(generation.sequence, generation.prompt.tokens, exact_rows(pinned.plan));
-    state_.costs.observe(pinned.plan.cost, ms_of(report.check_us + report.compute_us),
-                         ms_of(report.place_us));
+    // Generations that went on meanwhile are no cost of this prompt.
+    const double compute_ms = ms_of(report.check_us + report.compute_us) - ticks_ms;
+    state_.costs.observe(pinned.plan.cost, std::max(compute_ms, 0.0), ms_of(report.place_us));
 }
 
 }  // namespace spolia

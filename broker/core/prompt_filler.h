@@ -43,7 +43,8 @@ private:
     void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
     Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,
                                   const PrefillTick& tick);
-    void settle(Generation& generation, const PinnedPlan& pinned, const PrefillReport& report);
+    void settle(Generation& generation, const PinnedPlan& pinned, const PrefillReport& report,
+                double ticks_ms);
 
     Engine& engine_;
     BlockStore& store_;
