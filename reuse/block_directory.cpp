@@ -14,8 +14,6 @@
 namespace spolia {
 namespace {
 
-constexpr std::string_view kIncoming = "incoming";
-constexpr std::string_view kSetAside = "set_aside";
 constexpr std::string_view kSuffix = ".kv";
 constexpr int kSameNameMax = 10000;
 
@@ -26,7 +24,7 @@ std::string name_of(const Key128& key) {
 }
 
 std::string incoming_name_of(const Key128& key) {
-    return std::string(kIncoming) + "/" + key.hex() + std::string(kSuffix);
+    return std::string(kIncomingFolder) + "/" + key.hex() + std::string(kSuffix);
 }
 
 // The key that a file is named by; nullopt for a name that is none of ours.
@@ -173,8 +171,8 @@ void BlockDirectory::scan_folder(const std::string& folder,
 
 void BlockDirectory::remove_incoming(ScanReport& result) const {
     std::error_code error;
-    for (const std::string& file : entries_of(path_ / kIncoming, error)) {
-        const std::string name = std::string(kIncoming) + "/" + file;
+    for (const std::string& file : entries_of(path_ / kIncomingFolder, error)) {
+        const std::string name = std::string(kIncomingFolder) + "/" + file;
         if (key_of(file)) {
             if (::unlinkat(folder_.get(), name.c_str(), 0) != 0) {
                 result.error = io_error("remove", name).message;
@@ -235,7 +233,7 @@ Result<BlockHeader> BlockDirectory::read_header(int file, uint64_t file_bytes) c
 }
 
 Status BlockDirectory::write_incoming(const KvBlock& block) const {
-    if (Status made = make_folder(std::string(kIncoming)); !made.ok()) {
+    if (Status made = make_folder(std::string(kIncomingFolder)); !made.ok()) {
         return made;
     }
     const std::string name = incoming_name_of(block.meta().key);
@@ -313,11 +311,11 @@ Status BlockDirectory::remove(const Key128& key) const {
 Status BlockDirectory::set_aside(const Key128& key) const { return set_aside_file(name_of(key)); }
 
 Status BlockDirectory::set_aside_file(const std::string& name) const {
-    if (Status made = make_folder(std::string(kSetAside)); !made.ok()) {
+    if (Status made = make_folder(std::string(kSetAsideFolder)); !made.ok()) {
         return made;
     }
     const std::string target =
-        std::string(kSetAside) + "/" + std::filesystem::path(name).filename().string();
+        std::string(kSetAsideFolder) + "/" + std::filesystem::path(name).filename().string();
     for (int i = 0; i < kSameNameMax; ++i) {
         const std::string free_name = i == 0 ? target : target + "." + std::to_string(i);
         struct stat info {};

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "index/result.h"
 #include "reuse/block.h"
@@ -12,6 +13,10 @@
 #include "reuse/unique_fd.h"
 
 namespace spolia {
+
+// Folders of files that are no blocks in use.
+inline constexpr std::string_view kIncomingFolder = "incoming";
+inline constexpr std::string_view kSetAsideFolder = "set_aside";
 
 // The files of one model's blocks. Under the root that several models may share:
 //

@@ -10,6 +10,7 @@
 
 #include "broker/cli/commands.h"
 #include "broker/cli/report.h"
+#include "reuse/block_directory.h"
 #include "reuse/block_file.h"
 
 namespace spolia {
@@ -19,6 +20,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kAbout = R"(Shows what block files hold, without loading a model and without
 touching them. A folder is a broker's --cache-dir, or a part of it; a broker may be running on it.
+Files that the broker set aside are left out, unless their folder is named.
 --verify also reads each block's rows and compares their checksum.)";
 
 Json problem(const std::filesystem::path& path, const std::string& what) {
@@ -60,6 +62,7 @@ Json describe(const std::filesystem::path& path, bool verify) {
     return json;
 }
 
+// Blocks in use: one that is being written is not whole yet, and one set aside is known not to be.
 std::vector<std::filesystem::path> block_files(const std::filesystem::path& path) {
     std::error_code error;
     if (!std::filesystem::is_directory(path, error)) return {path};
@@ -67,7 +70,9 @@ std::vector<std::filesystem::path> block_files(const std::filesystem::path& path
     for (auto it = std::filesystem::recursive_directory_iterator(
              path, std::filesystem::directory_options::skip_permission_denied, error);
          !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
-        if (it->path().extension() == ".kv") files.push_back(it->path());
+        const std::filesystem::path name = it->path().filename();
+        if (name == kIncomingFolder || name == kSetAsideFolder) it.disable_recursion_pending();
+        if (name.extension() == ".kv") files.push_back(it->path());
     }
     std::ranges::sort(files);
     return files;

@@ -69,7 +69,9 @@ void watch_signals(std::promise<void>& stop, const std::atomic<bool>& loaded) {
 int serve(const Config& config) {
     start_log(config.log.format, config.log.level);
     StopSignals::block();
+    // Clients that went away and files that may not grow are errors of their writes.
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
     // The watching thread ends with the process only, and may outlive this call.
     static std::promise<void> stop;
     static std::atomic<bool> loaded = false;
