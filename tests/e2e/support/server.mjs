@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { atEnd } from './cleanup.mjs';
 import { cleanEnvironment } from './program.mjs';
 import { OpenAI, model, program } from './settings.mjs';
 
@@ -30,7 +31,7 @@ export class Server {
       running.delete(server.child);
       return { code, signal };
     });
-    t.after(() => server.stop('SIGKILL'));
+    atEnd(t, () => server.stop('SIGKILL'));
     await server.#becomeReady();
     return server;
   }
@@ -136,8 +137,7 @@ export class Server {
     throw new Error(`waited in vain until ${what}: ${JSON.stringify(stats)}`);
   }
 
-  // Waits until nothing runs, nothing waits to be encoded, and blocks are as many on disk as they
-  // are in memory where there is a disk tier.
+  // Waits until nothing runs and nothing waits to be encoded.
   idle(options) {
     const quiet = ({ sequences, queue_depth, encode_queue_depth }) =>
       sequences.busy === 0 && queue_depth === 0 && encode_queue_depth === 0;
