@@ -102,13 +102,14 @@ describe('serve', () => {
     const config = join(temporaryFolder(t), 'spolia.toml');
     writeFileSync(
       config,
-      '[model]\nalias = "from-file"\nparallel = 3\n[reuse.agents.writer]\nfidelity = "fast"\n',
+      '[model]\nparallel = 3\n[server]\ncors_origin = "http://a.test"\n[reuse.agents.writer]\nfidelity = "fast"\n',
     );
     const server = await Server.start(t, {
       args: ['--config', config],
       env: { SPOLIA_PARALLEL: '2' },
     });
-    assert.equal((await server.get('/v1/models')).data[0].id, 'from-file');
+    const { headers } = await server.ask('GET', '/health');
+    assert.equal(headers.get('access-control-allow-origin'), 'http://a.test');
     assert.equal((await server.stats()).sequences.total, 2);
     const answer = await server.post('/v1/chat/completions', {
       messages: [{ role: 'user', content: 'Hello' }],

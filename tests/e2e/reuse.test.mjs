@@ -101,8 +101,7 @@ test('unknown documents are computed, then encoded, then reused', async (t) => {
     first.spolia.misses.map(({ reason }) => reason),
     ['first_sight'],
   );
-  await server.idle();
-  assert.equal(await server.metric('spolia_chunks_encoded_total'), documents.length);
+  await server.untilEncoded(documents.length);
 
   const shuffled = [documents[2], documents[0], documents[3], documents[1]];
   const plan = await planOf(server, ragOf(shuffled));

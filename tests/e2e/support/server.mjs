@@ -8,6 +8,7 @@ import { cleanEnvironment } from './program.mjs';
 import { OpenAI, model, program } from './settings.mjs';
 
 const kStartMs = 30_000;
+const kWaitMs = 20_000;
 const kLogLinesMax = 2000;
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
@@ -20,7 +21,7 @@ export class Server {
     const line = [
       ...launcher,
       ...[program, 'serve', '--model', model, '--port', '0', '--log-format', 'json'],
-      ...['--ctx-size', '2048', '--threads', '1', ...args],
+      ...['--alias', 'tiny', '--ctx-size', '2048', '--threads', '1', ...args],
     ];
     server.child = spawn(line[0], line.slice(1), {
       env: cleanEnvironment(env),
@@ -127,17 +128,27 @@ export class Server {
     return line ? Number(line.slice(name.length + 1)) : 0;
   }
 
-  // Waits until the statistics meet a condition.
-  async until(condition, what, options) {
-    let stats;
-    for (const end = Date.now() + 20_000; Date.now() < end; await sleep(10)) {
-      stats = await this.stats(options);
-      if (condition(stats)) return stats;
+  // Waits until what is looked up meets a condition; returns it.
+  async #poll(look, condition, what) {
+    let seen;
+    for (const end = Date.now() + kWaitMs; Date.now() < end; await sleep(10)) {
+      seen = await look();
+      if (condition(seen)) return seen;
     }
-    throw new Error(`waited in vain until ${what}: ${JSON.stringify(stats)}`);
+    throw new Error(`waited in vain until ${what}: ${JSON.stringify(seen)}`);
   }
 
-  // Waits until nothing runs and nothing waits to be encoded.
+  until(condition, what, options) {
+    return this.#poll(() => this.stats(options), condition, what);
+  }
+
+  // A chunk that is just being encoded is in no queue any more: only the count tells.
+  untilEncoded(nChunks) {
+    const look = () => this.metric('spolia_chunks_encoded_total');
+    return this.#poll(look, (n) => n === nChunks, `${nChunks} chunks are encoded`);
+  }
+
+  // Waits until no request runs or waits, and no chunk waits to be encoded.
   idle(options) {
     const quiet = ({ sequences, queue_depth, encode_queue_depth }) =>
       sequences.busy === 0 && queue_depth === 0 && encode_queue_depth === 0;
