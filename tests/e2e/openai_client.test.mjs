@@ -132,8 +132,8 @@ describe('chat', () => {
     }
   });
 
-  // Each time from the first token on: behind a cached prefix llama.cpp computes the rest in another
-  // batch, whose rounding a sample at temperature 1 can show.
+  // Each time from the first token on: behind a cached prefix llama.cpp computes the rest in
+  // another batch, whose rounding a sample at temperature 1 can show.
   test('repeats itself with the same seed only', async (t) => {
     const server = await Server.start(t);
     let n = 0;
@@ -308,7 +308,10 @@ describe('errors are those that the client has classes for', () => {
   test('401 where keys are needed', async (t) => {
     const server = await Server.start(t, { args: ['--api-key', 'team:right'] });
     const wrong = server.client({ apiKey: 'wrong' });
-    const requests = [() => wrong.chat.completions.create(chatRequest()), () => wrong.models.list()];
+    const requests = [
+      () => wrong.chat.completions.create(chatRequest()),
+      () => wrong.models.list(),
+    ];
     for (const request of requests) {
       const error = await rejection(request(), OpenAI.AuthenticationError);
       assert.equal(error.code, 'invalid_api_key');

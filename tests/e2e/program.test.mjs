@@ -102,7 +102,8 @@ describe('serve', () => {
     const config = join(temporaryFolder(t), 'spolia.toml');
     writeFileSync(
       config,
-      '[model]\nparallel = 3\n[server]\ncors_origin = "http://a.test"\n[reuse.agents.writer]\nfidelity = "fast"\n',
+      '[model]\nparallel = 3\n[server]\ncors_origin = "http://a.test"\n' +
+        '[reuse.agents.writer]\nfidelity = "fast"\n',
     );
     const server = await Server.start(t, {
       args: ['--config', config],
