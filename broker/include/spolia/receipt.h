@@ -8,7 +8,7 @@ namespace spolia {
 
 // How far an answer may differ from what the model alone would say.
 enum class Fidelity : uint8_t {
-    kExact,  // only the KV of an equal prefix is reused: same output as the model alone
+    kExact,  // only the KV of an equal prefix is reused: what the model alone says, up to rounding
     kFast,   // KV of known chunks anywhere, with a fixed share recomputed; no guarantee
 };
 
