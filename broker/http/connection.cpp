@@ -203,7 +203,7 @@ Connection::Awaitable<bool> Connection::answer(Reply reply, Exchange& exchange) 
     if (const auto* deferred = std::get_if<Deferred>(&reply)) {
         co_return co_await answer_deferred(*deferred, exchange);
     }
-    co_return co_await answer_generation(std::get<Generation>(std::move(reply)), exchange);
+    co_return co_await answer_generation(std::get<GenerationReply>(std::move(reply)), exchange);
 }
 
 Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred,
@@ -216,7 +216,7 @@ Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred
     co_return co_await write(std::get<0>(first).front(), exchange);
 }
 
-Connection::Awaitable<bool> Connection::answer_generation(Generation generation,
+Connection::Awaitable<bool> Connection::answer_generation(GenerationReply generation,
                                                           Exchange& exchange) {
     exchange.generation = generation.head.id;
     const auto mailbox = std::make_shared<GenerationMailbox>(
@@ -242,7 +242,7 @@ Connection::Awaitable<bool> Connection::answer_generation(Generation generation,
     co_return first.index() == 0 && std::get<0>(first);
 }
 
-Connection::Awaitable<bool> Connection::send_whole(Generation& generation,
+Connection::Awaitable<bool> Connection::send_whole(GenerationReply& generation,
                                                    GenerationMailbox& mailbox, Exchange& exchange) {
     WholeReply reply(generation.head, std::move(generation.request.parser));
     for (;;) {
@@ -255,7 +255,7 @@ Connection::Awaitable<bool> Connection::send_whole(Generation& generation,
     }
 }
 
-Connection::Awaitable<bool> Connection::send_stream(Generation& generation,
+Connection::Awaitable<bool> Connection::send_stream(GenerationReply& generation,
                                                     GenerationMailbox& mailbox,
                                                     Exchange& exchange) {
     std::vector<GenerationEvent> events = co_await mailbox.take();

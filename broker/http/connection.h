@@ -62,10 +62,10 @@ private:
     Awaitable<void> linger();
     Awaitable<bool> answer(Reply reply, Exchange& exchange);
     Awaitable<bool> answer_deferred(const Deferred& deferred, Exchange& exchange);
-    Awaitable<bool> answer_generation(Generation generation, Exchange& exchange);
-    Awaitable<bool> send_whole(Generation& generation, GenerationMailbox& mailbox,
+    Awaitable<bool> answer_generation(GenerationReply generation, Exchange& exchange);
+    Awaitable<bool> send_whole(GenerationReply& generation, GenerationMailbox& mailbox,
                                Exchange& exchange);
-    Awaitable<bool> send_stream(Generation& generation, GenerationMailbox& mailbox,
+    Awaitable<bool> send_stream(GenerationReply& generation, GenerationMailbox& mailbox,
                                 Exchange& exchange);
     Awaitable<void> watch_client();
 

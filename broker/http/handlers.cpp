@@ -36,7 +36,7 @@ Parsed<ParsedRequest> parse(const HandlerContext& context, ParseFunction functio
 Reply generate(const HandlerContext& context, ParseFunction function) {
     Parsed<ParsedRequest> request = parse(context, function);
     if (!request.ok()) return error_response(request.error());
-    Generation generation;
+    GenerationReply generation;
     generation.service = &context.service;
     generation.head = {request->surface, request->generate.id, model_names(context).front(),
                        std::time(nullptr)};

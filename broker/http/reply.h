@@ -14,7 +14,7 @@
 namespace spolia {
 
 // A generation that the router wants started, and how its response is to look.
-struct Generation {
+struct GenerationReply {
     Service* service = nullptr;
     ParsedRequest request;
     ResponseHead head;
@@ -26,7 +26,7 @@ struct Deferred {
 };
 
 // What the router makes of a request.
-using Reply = std::variant<HttpResponse, Generation, Deferred>;
+using Reply = std::variant<HttpResponse, GenerationReply, Deferred>;
 
 struct TextEvent {
     std::string text;
@@ -48,7 +48,7 @@ private:
 
     ResponseHead head_;
     std::unique_ptr<OutputParser> parser_;  // null: text is content
-    Message message_;
+    AnswerMessage message_;
 };
 
 // Turns a generation's events into server-sent events.

@@ -52,7 +52,7 @@ Json delta_call(const ToolCallDelta& call) {
     return json;
 }
 
-Json message_json(const Message& message) {
+Json message_json(const AnswerMessage& message) {
     const bool only_calls = message.has_tool_calls() && message.content().empty();
     Json json = {{"role", "assistant"}, {"content", only_calls ? Json() : Json(message.content())}};
     if (!message.reasoning().empty()) json["reasoning_content"] = message.reasoning();
@@ -70,7 +70,7 @@ Json message_json(const Message& message) {
 
 }  // namespace
 
-void Message::append(const MessageDelta& delta) {
+void AnswerMessage::append(const MessageDelta& delta) {
     content_ += delta.content;
     reasoning_ += delta.reasoning;
     for (const ToolCallDelta& part : delta.tool_calls) {
@@ -83,7 +83,7 @@ void Message::append(const MessageDelta& delta) {
     }
 }
 
-std::string whole_response(const ResponseHead& head, const Message& message,
+std::string whole_response(const ResponseHead& head, const AnswerMessage& message,
                            const GenerateOutcome& outcome) {
     Json json = envelope(head, "chat.completion", "text_completion");
     const std::string_view finish = finish_name(outcome.finish, message.has_tool_calls());

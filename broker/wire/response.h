@@ -19,7 +19,7 @@ struct ResponseHead {
 };
 
 // The whole answer of a model, put together from its deltas.
-class Message {
+class AnswerMessage {
 public:
     void append(const MessageDelta& delta);
     bool has_tool_calls() const { return !tool_calls_.empty(); }
@@ -35,7 +35,7 @@ private:
 };
 
 // The response to a request that does not stream. Completions show the content only.
-std::string whole_response(const ResponseHead& head, const Message& message,
+std::string whole_response(const ResponseHead& head, const AnswerMessage& message,
                            const GenerateOutcome& outcome);
 
 // JSON texts of a stream's events, in the order of a stream. The first is for chat only.

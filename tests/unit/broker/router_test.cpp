@@ -55,14 +55,14 @@ protected:
 
 TEST_F(RouterTest, StartsGenerations) {
     const Reply chat = router_.route(request("POST", "/v1/chat/completions", kChatBody));
-    ASSERT_TRUE(std::holds_alternative<Generation>(chat));
-    const Generation& generation = std::get<Generation>(chat);
+    ASSERT_TRUE(std::holds_alternative<GenerationReply>(chat));
+    const GenerationReply& generation = std::get<GenerationReply>(chat);
     EXPECT_EQ(generation.service, &service_);
     EXPECT_EQ(generation.head.model, "fake-model");
     EXPECT_EQ(generation.head.id, generation.request.generate.id);
     EXPECT_EQ(generation.request.generate.prompt.text, "<user>hi\n");
     const Reply completion = router_.route(request("POST", "/v1/completions", R"({"prompt":"a"})"));
-    EXPECT_TRUE(std::holds_alternative<Generation>(completion));
+    EXPECT_TRUE(std::holds_alternative<GenerationReply>(completion));
     EXPECT_EQ(service_.n_submitted(), 0u) << "handlers only describe what to do";
 }
 
@@ -209,8 +209,8 @@ TEST_F(RouterTest, KeysOpenTheirTenant) {
 
     const Reply reply =
         router.route(request("POST", "/v1/completions", R"({"prompt":"x"})", "Bearer secret-b"));
-    ASSERT_TRUE(std::holds_alternative<Generation>(reply));
-    EXPECT_EQ(std::get<Generation>(reply).request.generate.tenant, "team-b");
+    ASSERT_TRUE(std::holds_alternative<GenerationReply>(reply));
+    EXPECT_EQ(std::get<GenerationReply>(reply).request.generate.tenant, "team-b");
 
     get_response(router, request("PUT", "/v1/chunks", R"({"text":"one"})", "Bearer secret-a"));
     const auto chunks_of = [&](const char* key) {

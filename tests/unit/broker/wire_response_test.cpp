@@ -30,7 +30,7 @@ MessageDelta call(int32_t index, std::string id, std::string name, std::string a
 }
 
 TEST(WireResponse, WholeChat) {
-    Message message;
+    AnswerMessage message;
     message.append(content("Hel"));
     message.append(content("lo"));
     const Json json = Json::parse(whole_response(kChat, message, example_outcome()));
@@ -44,7 +44,7 @@ TEST(WireResponse, WholeChat) {
 }
 
 TEST(WireResponse, WholeCompletion) {
-    Message message;
+    AnswerMessage message;
     message.append(content("text"));
     const Json json =
         Json::parse(whole_response(kCompletion, message, example_outcome(FinishReason::kLength)));
@@ -54,7 +54,7 @@ TEST(WireResponse, WholeCompletion) {
 }
 
 TEST(WireResponse, CountsOnlyExactRowsAsCached) {
-    const Json json = Json::parse(whole_response(kChat, Message(), example_outcome()));
+    const Json json = Json::parse(whole_response(kChat, AnswerMessage(), example_outcome()));
     EXPECT_EQ(json["usage"], (Json{{"prompt_tokens", 100},
                                    {"completion_tokens", 4},
                                    {"total_tokens", 104},
@@ -70,7 +70,7 @@ TEST(WireResponse, CountsOnlyExactRowsAsCached) {
 }
 
 TEST(WireResponse, CarriesTheReceipt) {
-    const Json receipt = Json::parse(whole_response(kChat, Message(), example_outcome()))["spolia"];
+    const Json receipt = Json::parse(whole_response(kChat, AnswerMessage(), example_outcome()))["spolia"];
     EXPECT_EQ(receipt["policy"], "cacheblend");
     EXPECT_EQ(receipt["fidelity"], "fast");
     EXPECT_EQ(receipt["tokens"], (Json{{"prompt", 100},
@@ -90,14 +90,14 @@ TEST(WireResponse, NothingMeasuredIsZeroNotInfinite) {
     GenerateOutcome outcome;
     outcome.receipt.n_prompt = 5;
     outcome.receipt.queue_ms = std::numeric_limits<double>::quiet_NaN();
-    const Json json = Json::parse(whole_response(kChat, Message(), outcome));
+    const Json json = Json::parse(whole_response(kChat, AnswerMessage(), outcome));
     EXPECT_EQ(json["timings"]["prompt_per_second"], 0.0);
     EXPECT_EQ(json["timings"]["predicted_per_token_ms"], 0.0);
     EXPECT_EQ(json["spolia"]["timings"]["queue_ms"], 0.0);
 }
 
 TEST(WireResponse, GathersToolCalls) {
-    Message message;
+    AnswerMessage message;
     message.append(call(0, "call_1", "weather", "{\"ci"));
     message.append(call(0, "", "", "ty\":1}"));
     message.append(call(1, "call_2", "time", "{}"));
@@ -114,7 +114,7 @@ TEST(WireResponse, GathersToolCalls) {
 }
 
 TEST(WireResponse, CutOffCallsEndWithLength) {
-    Message message;
+    AnswerMessage message;
     message.append(call(0, "call_1", "weather", "{"));
     const Json json =
         Json::parse(whole_response(kChat, message, example_outcome(FinishReason::kLength)));
