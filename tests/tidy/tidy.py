@@ -10,7 +10,7 @@ import argparse
 import pathlib
 import sys
 
-from checks import dead_files, includers, layers, links, scripts, text
+from checks import dead_files, includers, layers, links, scripts, text, unique_types
 from checks.tree import Tree
 
 CHECKS = {
@@ -20,6 +20,7 @@ CHECKS = {
     "text": text.check,
     "links": links.check,
     "scripts": scripts.check,
+    "unique_types": unique_types.check,
 }
 
 

@@ -183,6 +183,19 @@ class Scripts(TidyTest):
                           "no usage")
 
 
+class UniqueTypes(TidyTest):
+    def test_one_type_a_name(self):
+        self.assert_clean("unique_types", {
+            "index/a.h": HEADER + "struct A {\n    struct Part {};\n};\nclass B;\n",
+            "reuse/b.h": HEADER + "class B final : public A {\n    struct Part {};\n};\n"})
+
+    def test_two_types_of_one_name(self):
+        self.assert_found("unique_types", {
+            "broker/a.h": HEADER + "struct Reply {\n};\n",
+            "broker/http/b.h": HEADER + "class Reply final : public Base {\n};\n"},
+            "broker/http/b.h:2", "also defined in broker/a.h")
+
+
 class CommandLine(TidyTest):
     def run_tidy(self, *arguments):
         return subprocess.run([sys.executable, tidy.__file__, "--root", self.root, *arguments],

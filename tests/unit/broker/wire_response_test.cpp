@@ -70,7 +70,8 @@ TEST(WireResponse, CountsOnlyExactRowsAsCached) {
 }
 
 TEST(WireResponse, CarriesTheReceipt) {
-    const Json receipt = Json::parse(whole_response(kChat, AnswerMessage(), example_outcome()))["spolia"];
+    const Json receipt =
+        Json::parse(whole_response(kChat, AnswerMessage(), example_outcome()))["spolia"];
     EXPECT_EQ(receipt["policy"], "cacheblend");
     EXPECT_EQ(receipt["fidelity"], "fast");
     EXPECT_EQ(receipt["tokens"], (Json{{"prompt", 100},
