@@ -2,24 +2,11 @@
 
 #include <utility>
 
-#include "adapters/llama/llama_engine.h"
 #include "adapters/llama/text_model.h"
 #include "broker/core/local_service.h"
 
 namespace spolia {
 namespace {
-
-LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& model) {
-    LlamaEngineOptions options;
-    options.n_ctx =
-        config.n_ctx > 0
-            ? config.n_ctx
-            : static_cast<int32_t>(model.arch_number("context_length").value_or(options.n_ctx));
-    options.n_sequences = config.n_sequences;
-    options.n_threads = config.n_threads;
-    options.n_batch_rows = config.n_ubatch;
-    return options;
-}
 
 ServiceOptions service_options(const Config& config) {
     ServiceOptions options;
@@ -37,6 +24,18 @@ ServiceOptions service_options(const Config& config) {
 }
 
 }  // namespace
+
+LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& model) {
+    LlamaEngineOptions options;
+    options.n_ctx =
+        config.n_ctx > 0
+            ? config.n_ctx
+            : static_cast<int32_t>(model.arch_number("context_length").value_or(options.n_ctx));
+    options.n_sequences = config.n_sequences;
+    options.n_threads = config.n_threads;
+    options.n_batch_rows = config.n_ubatch;
+    return options;
+}
 
 Result<LocalStack> open_local_stack(const Config& config) {
     if (config.model.path.empty()) {

@@ -4,14 +4,10 @@
 #include <chrono>
 #include <vector>
 
+#include "adapters/llama/elapsed.h"
+
 namespace spolia {
 namespace {
-
-int64_t us_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
-                                                                 start)
-        .count();
-}
 
 // deviations of `mendable` out of those of `rows`, of which it is a subset; both ascending.
 std::vector<float> pick(std::span<const int32_t> rows, std::span<const float> deviations,

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "adapters/llama/elapsed.h"
 #include "adapters/llama/fused_prefill.h"
 #include "adapters/llama/isolated_encoder.h"
 #include "adapters/llama/kv_tensors.h"
@@ -336,9 +337,7 @@ Status LlamaEngine::Impl::compose(const PrefillPlan& plan, const PrefillRows& ro
         !status) {
         return status;
     }
-    report.place_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                          std::chrono::steady_clock::now() - start)
-                          .count();
+    report.place_us = us_since(start);
     const std::vector<KvSlab> slabs = cache_->slabs(plan.sequence);
     return fused_prefill(*graph_, slabs, plan, rows, tick, cache_->logits(plan.sequence), report);
 }

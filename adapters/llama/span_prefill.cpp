@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "adapters/llama/elapsed.h"
 #include "adapters/llama/isolated_encoder.h"
 
 namespace spolia {
 namespace {
-
-int64_t us_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
-                                                                 start)
-        .count();
-}
 
 std::vector<TokenSpan> runs_of(std::span<const int32_t> rows) {
     std::vector<TokenSpan> runs;

@@ -18,6 +18,7 @@
 #include "broker/cli/llama_server.h"
 #include "broker/cli/report.h"
 #include "broker/cli/timing_model.h"
+#include "broker/local_stack.h"
 #include "reuse/rope.h"
 
 namespace spolia {
@@ -145,12 +146,8 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
     Result<std::unique_ptr<LlamaModel>> model =
         LlamaModel::load({path.string(), config.model.n_gpu_layers, {}});
     if (!model) return findings.add("model", Verdict::kFailed, model.error().message);
-    LlamaEngineOptions options;
-    options.n_ctx = config.model.n_ctx > 0 ? config.model.n_ctx : options.n_ctx;
-    options.n_sequences = config.model.n_sequences;
-    options.n_threads = config.model.n_threads;
-    options.n_batch_rows = config.model.n_ubatch;
-    const Result<std::unique_ptr<LlamaEngine>> engine = LlamaEngine::create(**model, options);
+    const Result<std::unique_ptr<LlamaEngine>> engine =
+        LlamaEngine::create(**model, engine_options(config.model, **model));
     if (!engine) return findings.add("engine", Verdict::kFailed, engine.error().message);
 
     const ModelInfo& info = (*engine)->info();
