@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::string_view kSuffix = ".kv";
 constexpr int kSameNameMax = 10000;
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 std::string folder_of(const Key128& key) { return key.hex().substr(0, 2); }
 
@@ -150,6 +152,7 @@ void BlockDirectory::scan_folder(const std::string& folder,
         const std::string name = folder + "/" + file;
         Result<Found> found = inspect(name);
         if (found.ok()) {
+            last_use_ns_ = std::max(last_use_ns_.load(), found->used_ns);
             report(std::move(found).value());
             continue;
         }
@@ -208,7 +211,8 @@ Result<BlockDirectory::Found> BlockDirectory::inspect(const std::string& name) c
     if (header->meta.key != *key) {
         return corrupt("another block's file: " + name);
     }
-    const int64_t used_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+    const int64_t used_ns =
+        int64_t{info.st_mtim.tv_sec} * kNanosecondsPerSecond + info.st_mtim.tv_nsec;
     return Found{std::move(header->meta), static_cast<uint64_t>(info.st_size), used_ns};
 }
 
@@ -242,8 +246,10 @@ Status BlockDirectory::write_incoming(const KvBlock& block) const {
     if (!file.valid()) {
         return io_error("make", name);
     }
+    const timespec used[2] = {next_use(), next_use()};
     const bool written = write_all(file.get(), encode_block_header(block)) &&
-                         write_all(file.get(), block.data()) && ::fsync(file.get()) == 0;
+                         write_all(file.get(), block.data()) &&
+                         ::futimens(file.get(), used) == 0 && ::fsync(file.get()) == 0;
     if (!written) {
         Error error = io_error("write", name);
         discard_incoming(block.meta().key);
@@ -298,7 +304,19 @@ Result<std::unique_ptr<KvBlock>> BlockDirectory::read(const BlockMeta& meta) con
 }
 
 void BlockDirectory::mark_used(const Key128& key) const {
-    ::utimensat(folder_.get(), name_of(key).c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+    const timespec used[2] = {next_use(), next_use()};
+    ::utimensat(folder_.get(), name_of(key).c_str(), used, AT_SYMLINK_NOFOLLOW);
+}
+
+timespec BlockDirectory::next_use() const {
+    const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+    int64_t last = last_use_ns_.load();
+    while (!last_use_ns_.compare_exchange_weak(last, std::max(now, last + 1))) {
+    }
+    const int64_t use = std::max(now, last + 1);
+    return {.tv_sec = use / kNanosecondsPerSecond, .tv_nsec = use % kNanosecondsPerSecond};
 }
 
 Status BlockDirectory::remove(const Key128& key) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -24,10 +26,11 @@ inline constexpr std::string_view kSetAsideFolder = "set_aside";
 //     <model fingerprint>/incoming/     files being written; what a killed process leaves here goes
 //     <model fingerprint>/set_aside/    files that failed a check, for a person to look at
 //
-// Holds an advisory lock on the model's folder for as long as it lives. Keeps no state of its
-// own, so that it may be used by several threads; the caller sees to it that no key is published,
-// removed or set aside by two at once. A block is published by rename, after it was synced: what is
-// visible is whole.
+// Holds an advisory lock on the model's folder for as long as it lives. May be used by several
+// threads; the caller sees to it that no key is published, removed or set aside by two at once. A
+// block is published by rename, after it was synced: what is visible is whole. A file's
+// modification time is the block's last use; no two uses share one, whatever the file system's
+// clock, so that the order of uses outlives the process.
 class BlockDirectory {
 public:
     // Makes the folder where it is missing. Fails with kIo.
@@ -76,6 +79,8 @@ private:
     void remove_incoming(ScanReport& result) const;
     Status make_folder(const std::string& name) const;
     Status sync_folder(const std::string& name) const;
+    // The time of a use made now: later than every other one's, even if the clock was set back.
+    timespec next_use() const;
     // The error that errno tells of.
     Error io_error(std::string_view action, const std::string& name) const;
 
@@ -83,6 +88,7 @@ private:
     UniqueFd folder_;  // all names are relative to it
     Key128 model_;
     KvLayout layout_;
+    mutable std::atomic<int64_t> last_use_ns_{0};
 };
 
 }  // namespace spolia

@@ -264,6 +264,31 @@ TEST(BlockStore, KeepsTheDiskBudget) {
     EXPECT_TRUE(holds(*store, 3));
 }
 
+TEST(BlockStore, RemembersTheOrderOfUsesWhenTheClockIsSetBack) {
+    const TempDirectory directory;
+    BlockStoreOptions options{.directory = directory.path()};
+    {
+        const auto store = open_store(options);
+        put(*store, 0);
+        store->flush();
+    }
+    const auto ahead = std::filesystem::file_time_type::clock::now() + std::chrono::hours(1);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path())) {
+        if (entry.is_regular_file()) {
+            std::filesystem::last_write_time(entry.path(), ahead);
+        }
+    }
+    {
+        const auto store = open_store(options);
+        put(*store, 1);
+        store->flush();
+    }
+    options.disk_bytes_max = block_file_bytes(meta_of(1));
+    const auto store = open_store(options);
+    EXPECT_EQ(store->where(key_of(0), tokens_of(0)), std::nullopt);
+    EXPECT_EQ(store->where(key_of(1), tokens_of(1)), Tier::kDisk);
+}
+
 TEST(BlockStore, CountsWritesThatTheQueueHasNoRoomFor) {
     const TempDirectory directory;
     const auto store =
