@@ -158,7 +158,7 @@ constexpr ConfigOption kOptions[] = {
     {"model.gpu_layers", "--gpu-layers", "SPOLIA_GPU_LAYERS", "N", "layers to put on the GPU",
      [](C c, V v) { return set_natural(c.model.n_gpu_layers, v); }},
     {"model.ubatch", "--ubatch", "SPOLIA_UBATCH", "N", "tokens computed at once",
-     [](C c, V v) { return set_integer<int32_t>(c.model.n_ubatch, v, 1, 1 << 16); }},
+     [](C c, V v) { return set_integer<int32_t>(c.model.n_ubatch, v, 8, 1 << 16); }},
 
     {"server.host", "--host", "SPOLIA_HOST", "ADDRESS", "address to listen on",
      [](C c, V v) {

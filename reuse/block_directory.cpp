@@ -248,8 +248,8 @@ Status BlockDirectory::write_incoming(const KvBlock& block) const {
     }
     const timespec used[2] = {next_use(), next_use()};
     const bool written = write_all(file.get(), encode_block_header(block)) &&
-                         write_all(file.get(), block.data()) &&
-                         ::futimens(file.get(), used) == 0 && ::fsync(file.get()) == 0;
+                         write_all(file.get(), block.data()) && ::futimens(file.get(), used) == 0 &&
+                         ::fsync(file.get()) == 0;
     if (!written) {
         Error error = io_error("write", name);
         discard_incoming(block.meta().key);
@@ -313,8 +313,7 @@ timespec BlockDirectory::next_use() const {
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
     int64_t last = last_use_ns_.load();
-    while (!last_use_ns_.compare_exchange_weak(last, std::max(now, last + 1))) {
-    }
+    while (!last_use_ns_.compare_exchange_weak(last, std::max(now, last + 1))) {}
     const int64_t use = std::max(now, last + 1);
     return {.tv_sec = use / kNanosecondsPerSecond, .tv_nsec = use % kNanosecondsPerSecond};
 }

@@ -44,7 +44,14 @@ struct EngineLimits {
     int32_t n_sequences = 0;   // sequence ids are 0 .. n_sequences - 1
     int32_t n_ctx = 0;         // rows of each sequence
     int32_t n_batch_rows = 0;  // rows computed at once; prefill reports back between batches
+    // A dense prefill leaves the same bits, whatever it keeps, where the length of what it keeps is
+    // a multiple of this and it computes at least as many rows.
+    int32_t n_tile_rows = 1;
 };
+
+// How many of a prompt's n_exact leading rows, all of them exact, a dense prefill may keep and
+// still leave the bits that it would leave had it kept nothing.
+int32_t rows_kept_exactly(int32_t n_exact, int32_t n_prompt, int32_t n_tile_rows);
 
 // Bytes that an engine holds beyond the model's weights.
 struct EngineMemory {
@@ -98,8 +105,8 @@ struct DecodeItem {
     Token token = 0;
 };
 
-// A loaded model with a KV cache of several sequences. Everything but info(), limits() and memory()
-// is called by one thread, the engine thread, only.
+// A loaded model with a KV cache of several sequences. Everything but info(), limits(), memory()
+// and sink_prefix() is called by one thread, the engine thread, only.
 class Engine {
 public:
     virtual ~Engine() = default;

@@ -257,7 +257,8 @@ Status LlamaEngine::Impl::open_context() {
     }
     const int32_t n_cells = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
     kv_cache_bytes_ = uint64_t{llama_n_ctx(context_.get())} * info_.kv.row_bytes();
-    limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows};
+    limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows,
+               DenseBatches(options_.n_batch_rows).tile_rows()};
     cache_ = std::make_unique<SequenceCache>(context_.get(), info_.kv, n_streams, n_cells,
                                              info_.n_vocab);
     return {};
@@ -385,9 +386,11 @@ LlamaEngine::~LlamaEngine() = default;
 
 Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(const LlamaModel& model,
                                                          const LlamaEngineOptions& options) {
-    if (options.n_ctx < 64 || options.n_sequences < 1 || options.n_batch_rows < 1) {
+    if (options.n_ctx < 64 || options.n_sequences < 1 ||
+        options.n_batch_rows < DenseBatches::kRowsMin) {
         return Error{ErrorCode::kInvalidArgument,
-                     "a context needs at least 64 rows, one sequence and one batch row"};
+                     "a context needs at least 64 rows, one sequence and batches of " +
+                         std::to_string(DenseBatches::kRowsMin) + " rows"};
     }
     auto impl = std::make_unique<Impl>(model, options);
     if (Status status = impl->open(); !status) return status.error();

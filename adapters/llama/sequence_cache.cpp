@@ -65,6 +65,7 @@ SequenceCache::SequenceCache(llama_context* context, const KvLayout& layout, int
     : context_(context),
       layout_(layout),
       n_cells_(n_cells),
+      batches_(static_cast<int32_t>(llama_n_ubatch(context))),
       staging_(layout, n_sequences),
       n_rows_(static_cast<size_t>(n_sequences)),
       logits_(static_cast<size_t>(n_sequences), std::vector<float>(static_cast<size_t>(n_vocab))) {}
@@ -160,9 +161,9 @@ Status SequenceCache::compute_at(int32_t sequence, std::span<const Token> tokens
 
 Status SequenceCache::compute(int32_t sequence, std::span<const Token> tokens, int32_t position,
                               const PrefillTick& tick) {
-    const size_t batch_rows = llama_n_ubatch(context_);
     while (!tokens.empty()) {
-        const size_t n = std::min(tokens.size(), batch_rows);
+        const size_t n =
+            static_cast<size_t>(batches_.size(position, static_cast<int32_t>(tokens.size())));
         Batch batch(static_cast<int32_t>(n));
         for (size_t i = 0; i < n; ++i) {
             batch.add(tokens[i], position++, sequence, i + 1 == tokens.size());

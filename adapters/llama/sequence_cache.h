@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "adapters/llama/dense_batches.h"
 #include "adapters/llama/kv_tensors.h"
 #include "adapters/llama/state_blob.h"
 #include "index/result.h"
@@ -77,6 +78,7 @@ private:
     llama_context* context_;
     KvLayout layout_;
     int32_t n_cells_;
+    DenseBatches batches_;
     const KvTensors* tensors_ = nullptr;
     StateBlob staging_;
     std::vector<Rotation> rotations_;  // of the blocks being placed

@@ -42,7 +42,6 @@ public:
           engine_(std::move(engine)),
           text_(std::move(text)),
           store_(std::move(store)),
-          sink_prefix_(engine_->sink_prefix().begin(), engine_->sink_prefix().end()),
           registry_(registry_options(options_, engine_->info()), engine_->info().fingerprint),
           state_(engine_->limits().n_sequences, CostModel(options_.calibration),
                  options_.encode_queue_max),
@@ -122,9 +121,8 @@ public:
             costs = state_.costs;
         }
         const int32_t n_held = match ? match->n_exact : 0;
-        const PromptPlan chosen =
-            plan_prompt(plan_input(*prompt, n_held, model(), sink_prefix_, options_),
-                        residence_in(*store_, state_), costs);
+        const PromptPlan chosen = plan_prompt(plan_input(*prompt, n_held, *engine_, options_),
+                                              residence_in(*store_, state_), costs);
         PlanPreview preview;
         preview.parts = preview_parts(chosen, prompt->segments);
         preview.policy = start_receipt(chosen, prompt->policy).policy;
@@ -216,7 +214,6 @@ private:
     const std::unique_ptr<Engine> engine_;
     const std::unique_ptr<const TextModel> text_;
     const std::unique_ptr<BlockStore> store_;
-    const std::vector<Token> sink_prefix_;
     Metrics metrics_;
     mutable ChunkRegistry registry_;
     mutable CoreState state_;

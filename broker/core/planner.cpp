@@ -16,6 +16,7 @@ constexpr std::string_view kFidelityExact = "fidelity_exact";
 constexpr std::string_view kUnsupported = "unsupported";
 constexpr std::string_view kNotProfitable = "not_profitable";
 constexpr std::string_view kEdgeRow = "edge_row";
+constexpr std::string_view kTileEdge = "tile_edge";
 constexpr std::string_view kNoOffsets = "no_offsets";
 constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
 
@@ -52,6 +53,7 @@ public:
         add_pages();
         list_chunks();
         add_chunks();
+        if (!plan_.composed) end_on_tile();
         plan_.cost = cost_of(plan_.blocks);
         plan_.chosen_ms = costs_.predict_ms(plan_.cost);
         return std::move(plan_);
@@ -113,6 +115,20 @@ private:
         plan_.mend = std::any_of(blocks.begin(), blocks.end(),
                                  [this](const PlannedBlock& block) { return mended(block); });
         plan_.blocks.insert(plan_.blocks.end(), blocks.begin(), blocks.end());
+    }
+
+    // Rows that dense compute adds must be exact as well. A chunk that is now wholly recomputed
+    // says so; one that loses its last rows still counts as found.
+    void end_on_tile() {
+        const int32_t end = rows_kept_exactly(plan_.n_exact, n_prompt_, input_.n_tile_rows);
+        for (ChunkOutcome& chunk : plan_.chunks) {
+            const TokenSpan span = chunk.segment.span;
+            if (span.begin >= end && span.begin < plan_.n_exact) chunk.miss = kTileEdge;
+        }
+        std::erase_if(plan_.blocks, [&](const PlannedBlock& page) { return page.row >= end; });
+        for (PlannedBlock& page : plan_.blocks) page.n_rows = std::min(page.n_rows, end - page.row);
+        plan_.n_keep = std::min(plan_.n_keep, end);
+        plan_.n_exact = end;
     }
 
     // "full" computes everything: nobody asks for it to save time.

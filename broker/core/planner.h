@@ -32,7 +32,8 @@ struct PlanInput {
     std::span<const Token> tokens;      // not empty
     std::span<const Segment> segments;  // tile the tokens
     std::span<const Key128> page_keys;  // prefix_chain() of the tokens
-    int32_t n_held = 0;  // leading rows that the sequence holds, exact; may be all of them
+    int32_t n_held = 0;       // leading rows that the sequence holds, exact; may be all of them
+    int32_t n_tile_rows = 1;  // see EngineLimits
     const ReusePolicy* policy = nullptr;
     const ModelInfo* model = nullptr;
     std::span<const Token> sink_prefix;

@@ -40,15 +40,16 @@ FindResidence residence_in(const BlockStore& store, CoreState& state) {
     };
 }
 
-PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const ModelInfo& model,
-                     std::span<const Token> sink_prefix, const ServiceOptions& options) {
+PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine& engine,
+                     const ServiceOptions& options) {
     return {.tokens = prompt.tokens,
             .segments = prompt.segments,
             .page_keys = prompt.page_keys,
             .n_held = n_held,
+            .n_tile_rows = engine.limits().n_tile_rows,
             .policy = &prompt.policy,
-            .model = &model,
-            .sink_prefix = sink_prefix,
+            .model = &engine.info(),
+            .sink_prefix = engine.sink_prefix(),
             .unmapped = prompt.unmapped,
             .by_cost = options.reuse_by_cost};
 }
@@ -63,8 +64,7 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     }
     assert(match);
     generation.sequence = match->sequence;
-    PinnedPlan pinned = plan_and_pin(
-        plan_input(prompt, match->n_exact, engine_.info(), engine_.sink_prefix(), options_));
+    PinnedPlan pinned = plan_and_pin(plan_input(prompt, match->n_exact, engine_, options_));
     learn_from(pinned.plan, prompt.tokens);
     generation.receipt = start_receipt(pinned.plan, prompt.policy);
     generation.receipt.queue_ms = ms_between(generation.submitted, begin);

@@ -17,8 +17,8 @@ namespace spolia {
 FindResidence residence_in(const BlockStore& store, CoreState& state);
 
 // The planner's view of a prepared prompt of which a sequence holds n_held rows.
-PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const ModelInfo& model,
-                     std::span<const Token> sink_prefix, const ServiceOptions& options);
+PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine& engine,
+                     const ServiceOptions& options);
 
 // Puts prompts into sequences: plans, pins the blocks, prefills, and remembers what the prefill
 // cost and left behind. Engine thread only.

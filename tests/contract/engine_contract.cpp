@@ -134,6 +134,26 @@ TEST_P(EngineContract, ReplacesWhatASequenceHeld) {
     EXPECT_EQ(logits(0), first);
 }
 
+TEST_P(EngineContract, KeptRowsChangeNoBits) {
+    const int32_t n_tile_rows = engine_->limits().n_tile_rows;
+    ASSERT_GE(n_tile_rows, 1);
+    for (const int32_t n_prompt : {1, n_tile_rows, 3 * n_tile_rows - 1, 130, 200}) {
+        const std::vector<Token> tokens = text(n_prompt);
+        prefill_dense(0, tokens);
+        for (int32_t n_exact = 1; n_exact <= n_prompt; n_exact += 23) {
+            SCOPED_TRACE(std::to_string(n_exact) + " of " + std::to_string(n_prompt));
+            const int32_t n_keep = rows_kept_exactly(n_exact, n_prompt, n_tile_rows);
+            std::vector<Token> other = tokens;
+            other.resize(static_cast<size_t>(n_exact));
+            const std::vector<Token> end = text(30);
+            other.insert(other.end(), end.begin(), end.end());
+            prefill_dense(1, other);
+            prefill(plan_of(1, tokens, n_keep));
+            EXPECT_EQ(logits(1), logits(0));
+        }
+    }
+}
+
 TEST_P(EngineContract, SequencesAreIndependent) {
     const std::vector<Token> a = text(40), b = text(70);
     prefill_dense(0, a);

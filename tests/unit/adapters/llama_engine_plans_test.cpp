@@ -14,6 +14,7 @@ namespace spolia {
 namespace {
 
 using testing::argmax;
+using testing::dense_plan;
 using testing::EngineCase;
 using testing::kCases;
 using testing::kKlMax;
@@ -22,6 +23,7 @@ using testing::make_engine;
 using testing::name_of;
 using testing::page_of;
 using testing::Prompt;
+using testing::same_bits;
 using testing::selector;
 using testing::tiny_engine_options;
 using testing::tiny_model;
@@ -128,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(LlamaEngine, Arrangement,
 TEST_F(LlamaEngineTest, BatchesOfAnySizeGiveTheSame) {
     std::vector<std::vector<float>> results;
     std::vector<int32_t> blended;
-    for (const int32_t n_batch_rows : {1, 16, 37, 512}) {
+    for (const int32_t n_batch_rows : {8, 16, 37, 512}) {
         SCOPED_TRACE(n_batch_rows);
         generator_.seed(61);
         open("qwen3", AttentionKernel::kAuto, n_batch_rows);
@@ -144,6 +146,28 @@ TEST_F(LlamaEngineTest, BatchesOfAnySizeGiveTheSame) {
         EXPECT_LE(kl_divergence(results.front(), results.back()), 1e-5);
         const std::vector<DecodeItem> items = {{0, 400}};
         EXPECT_TRUE(engine_->decode(items).ok());
+    }
+}
+
+TEST_F(LlamaEngineTest, KeptRowsChangeNoBits) {
+    for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+        for (const int32_t n_batch_rows : {8, 37, 100, 128, 512}) {
+            SCOPED_TRACE(std::string(architecture) + ", " + std::to_string(n_batch_rows));
+            open(architecture, AttentionKernel::kAuto, n_batch_rows);
+            const int32_t n_prompt = 180 + static_cast<int32_t>(generator_() % 70);
+            const std::vector<Token> tokens = text(n_prompt);
+            prefill_dense(0, tokens);
+            const auto expected = rows(0, 0, n_prompt);
+            for (int round = 0; round < 4; ++round) {
+                const int32_t n_exact =
+                    static_cast<int32_t>(generator_() % static_cast<uint32_t>(n_prompt));
+                SCOPED_TRACE(std::to_string(n_exact) + " of " + std::to_string(n_prompt));
+                PrefillPlan plan = dense_plan(0, tokens);
+                plan.n_keep = rows_kept_exactly(n_exact, n_prompt, engine_->limits().n_tile_rows);
+                prefill(plan);
+                EXPECT_TRUE(same_bits(*rows(0, 0, n_prompt), *expected));
+            }
+        }
     }
 }
 

@@ -61,6 +61,7 @@ public:
                               .segments = segments_,
                               .page_keys = page_keys,
                               .n_held = n_held_,
+                              .n_tile_rows = n_tile_rows_,
                               .policy = &policy_,
                               .model = &model_,
                               .sink_prefix = sink_,
@@ -76,6 +77,7 @@ public:
     std::vector<Segment> segments_;
     std::map<Key128, Residence> residence_;
     int32_t n_held_ = 0;
+    int32_t n_tile_rows_ = 1;
     ReuseOptions options_;
     ReusePolicy policy_;
     ModelInfo model_;
@@ -218,6 +220,33 @@ TEST(Planner, ComputesTheLastRowWhereAllIsHeld) {
     EXPECT_EQ(receipt.n_chunks_hit, 1);
     EXPECT_EQ(reasons(receipt), "");
     EXPECT_EQ(receipt.policy, "exact");
+}
+
+TEST(Planner, DenseComputeGoesOnFromATile) {
+    Prompt prompt;
+    prompt.options_.fidelity = Fidelity::kExact;
+    prompt.bos().chunk(99, 50).chunk(70, 10).chunk(20, 90).query(50).pages(3);  // 240 rows
+    prompt.n_tile_rows_ = 64;
+    prompt.n_held_ = 100;
+    PromptPlan plan = prompt.plan();
+    EXPECT_EQ(plan.n_keep, 100);
+    EXPECT_EQ(plan.n_exact, 128);  // a third page would leave fewer rows than a tile
+    EXPECT_EQ(placed(plan), (Spans{{100, 128}}));
+    const Receipt receipt = start_receipt(plan, prompt.policy_);
+    EXPECT_EQ(receipt.n_chunks_hit, 2);  // the second in part
+    EXPECT_EQ(reasons(receipt), "tile_edge:20 ");
+
+    prompt.residence_.clear();
+    plan = prompt.plan();
+    EXPECT_EQ(plan.n_keep, 64);
+    EXPECT_TRUE(plan.blocks.empty());
+    prompt.n_held_ = 63;
+    EXPECT_EQ(prompt.plan().n_keep, 0);
+    // Rows of composed prompts are not exact anyway.
+    prompt.chunk(30, 200);
+    prompt.options_.fidelity = Fidelity::kFast;
+    EXPECT_TRUE(prompt.plan().composed);
+    EXPECT_EQ(prompt.plan().n_keep, 63);
 }
 
 TEST(Planner, PagesTouchHeldRowsAndLeaveTheLastRow) {
