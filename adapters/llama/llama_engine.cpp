@@ -393,7 +393,12 @@ Result<std::unique_ptr<LlamaEngine>> LlamaEngine::create(const LlamaModel& model
                          std::to_string(DenseBatches::kRowsMin) + " rows"};
     }
     auto impl = std::make_unique<Impl>(model, options);
-    if (Status status = impl->open(); !status) return status.error();
+    // On a thread that ends: OpenMP keeps a team of workers for every thread that has computed, and
+    // lets them sleep at each barrier, which costs a tenth of decoding, once all teams together
+    // have more threads than there are cores. The engine thread is to have the only team.
+    Status status;
+    std::thread([&] { status = impl->open(); }).join();
+    if (!status) return status.error();
     return std::unique_ptr<LlamaEngine>(new LlamaEngine(std::move(impl)));
 }
 
