@@ -18,4 +18,8 @@ int32_t rows_kept_exactly(int32_t n_exact, int32_t n_prompt, int32_t n_tile_rows
     return n - n % n_tile_rows;
 }
 
+bool completes_tile(int32_t n_exact, int32_t n_rows, int32_t n_tile_rows) {
+    return n_rows - n_rows % n_tile_rows > n_exact;
+}
+
 }  // namespace spolia

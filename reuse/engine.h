@@ -45,13 +45,18 @@ struct EngineLimits {
     int32_t n_ctx = 0;         // rows of each sequence
     int32_t n_batch_rows = 0;  // rows computed at once; prefill reports back between batches
     // A dense prefill leaves the same bits, whatever it keeps, where the length of what it keeps is
-    // a multiple of this and it computes at least as many rows.
+    // a multiple of this and it computes at least as many rows. Exact rows are only ever kept for
+    // dense compute in whole tiles, so the rows behind the last whole one need not be the same.
+    // A power of two that divides kPrefixPageRows.
     int32_t n_tile_rows = 1;
 };
 
 // How many of a prompt's n_exact leading rows, all of them exact, a dense prefill may keep and
 // still leave the bits that it would leave had it kept nothing.
 int32_t rows_kept_exactly(int32_t n_exact, int32_t n_prompt, int32_t n_tile_rows);
+
+// Whether computing rows [n_exact, n_rows) behind exact ones completes a tile.
+bool completes_tile(int32_t n_exact, int32_t n_rows, int32_t n_tile_rows);
 
 // Bytes that an engine holds beyond the model's weights.
 struct EngineMemory {
@@ -79,7 +84,8 @@ struct PrefillPlan {
     // tokens.size().
     int32_t n_keep = 0;
     // Ascending, disjoint, all at or behind n_keep. Exact ones come first and touch n_keep and each
-    // other. The last row of the prompt is computed even where a block covers it.
+    // other. The last row of the prompt is computed even where a block covers it. Rows in front of
+    // the first one that is not exact are dense where they complete a tile.
     std::span<const PlacedBlock> blocks;
     // Picks the rows to mend; null when no block needs it.
     const Selector* selector = nullptr;

@@ -216,6 +216,11 @@ Result<RenderedChat> ChatTemplate::render(const ChatRequest& request) const {
     if (!inputs) return std::move(inputs).error();
     try {
         const common_chat_params chat = common_chat_templates_apply(templates_.get(), *inputs);
+        if (inputs->tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED && chat.grammar.empty()) {
+            return Error{ErrorCode::kInvalidArgument,
+                         "'tool_choice': the model's chat template knows no tools, so none can be "
+                         "required; give a template that does, or ask for \"auto\""};
+        }
         const MessageParts message_parts(inputs->messages);
         const auto render_with = [&](const std::vector<std::string>& texts) -> Result<std::string> {
             common_chat_templates_inputs substituted = *inputs;

@@ -1,13 +1,13 @@
 #include "adapters/llama/dense_batches.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 namespace spolia {
 namespace {
 
 constexpr int32_t kAttentionTile = 64;
-constexpr int32_t kProductRows = 4;
 
 }  // namespace
 
@@ -15,7 +15,7 @@ DenseBatches::DenseBatches(int32_t n_ubatch) : rows_max_(n_ubatch), tile_(kAtten
     assert(n_ubatch >= kRowsMin);
     if (n_ubatch < 2 * kAttentionTile) {
         rows_max_ = std::min(n_ubatch, kAttentionTile - 1);
-        tile_ = rows_max_ / 2 / kProductRows * kProductRows;
+        tile_ = static_cast<int32_t>(std::bit_floor(static_cast<uint32_t>(rows_max_) / 2));
     }
 }
 

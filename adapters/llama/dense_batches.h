@@ -23,7 +23,7 @@ public:
 
 private:
     int32_t rows_max_;
-    int32_t tile_;  // at most half of rows_max_
+    int32_t tile_;  // a power of two from 4 to 64, at most half of rows_max_
 };
 
 }  // namespace spolia

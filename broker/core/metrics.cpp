@@ -64,6 +64,8 @@ public:
         set(blocks_, "disk", stats.blocks.disk_blocks);
         catch_up(evictions_.Add({{"tier", "ram"}}), stats.blocks.ram_evictions);
         catch_up(evictions_.Add({{"tier", "disk"}}), stats.blocks.disk_evictions);
+        catch_up(disk_writes_dropped_, stats.blocks.disk_writes_dropped);
+        catch_up(files_set_aside_, stats.blocks.files_set_aside);
         sequences_busy_.Set(stats.sequences_busy);
         queue_depth_.Set(stats.queue_depth);
         encode_queue_depth_.Set(stats.encode_queue_depth);
@@ -111,6 +113,13 @@ private:
     Counter& pages_captured_ =
         counters("spolia_pages_captured_total", "Pages of exact prefixes kept.").Add({});
     Family<Counter>& evictions_ = counters("spolia_evictions_total", "Blocks evicted.");
+
+    Counter& disk_writes_dropped_ =
+        counters("spolia_disk_writes_dropped_total", "Blocks that could not be written to disk.")
+            .Add({});
+    Counter& files_set_aside_ =
+        counters("spolia_files_set_aside_total", "Damaged or foreign block files moved away.")
+            .Add({});
 
     Histogram& ttft_ = seconds("spolia_ttft_seconds", "From arrival to the first token.");
     Histogram& prefill_ = seconds("spolia_prefill_seconds", "Prefill as a whole.");

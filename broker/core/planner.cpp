@@ -53,7 +53,7 @@ public:
         add_pages();
         list_chunks();
         add_chunks();
-        if (!plan_.composed) end_on_tile();
+        end_on_tile();
         plan_.cost = cost_of(plan_.blocks);
         plan_.chosen_ms = costs_.predict_ms(plan_.cost);
         return std::move(plan_);
@@ -117,16 +117,24 @@ private:
         plan_.blocks.insert(plan_.blocks.end(), blocks.begin(), blocks.end());
     }
 
-    // Rows that dense compute adds must be exact as well. A chunk that is now wholly recomputed
-    // says so; one that loses its last rows still counts as found.
+    // The rows that dense compute adds, all of them or those in front of composed blocks, must be
+    // exact as well. A chunk that is now wholly recomputed says so; one that loses its last rows
+    // still counts as found.
     void end_on_tile() {
-        const int32_t end = rows_kept_exactly(plan_.n_exact, n_prompt_, input_.n_tile_rows);
+        const auto composed = std::find_if(plan_.blocks.begin(), plan_.blocks.end(),
+                                           [](const PlannedBlock& block) { return !block.exact; });
+        const int32_t n_dense = composed == plan_.blocks.end() ? n_prompt_ : composed->row;
+        if (!completes_tile(plan_.n_exact, n_dense, input_.n_tile_rows) && plan_.composed) return;
+        const int32_t end = rows_kept_exactly(plan_.n_exact, n_dense, input_.n_tile_rows);
         for (ChunkOutcome& chunk : plan_.chunks) {
             const TokenSpan span = chunk.segment.span;
             if (span.begin >= end && span.begin < plan_.n_exact) chunk.miss = kTileEdge;
         }
-        std::erase_if(plan_.blocks, [&](const PlannedBlock& page) { return page.row >= end; });
-        for (PlannedBlock& page : plan_.blocks) page.n_rows = std::min(page.n_rows, end - page.row);
+        std::erase_if(plan_.blocks,
+                      [&](const PlannedBlock& block) { return block.exact && block.row >= end; });
+        for (PlannedBlock& block : plan_.blocks) {
+            if (block.exact) block.n_rows = std::min(block.n_rows, end - block.row);
+        }
         plan_.n_keep = std::min(plan_.n_keep, end);
         plan_.n_exact = end;
     }

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "broker/log.h"
+
 namespace spolia {
 namespace {
 
@@ -26,6 +28,10 @@ void add_report(const PrefillReport& report, Receipt& receipt) {
     receipt.place_ms = ms_of(report.place_us);
     receipt.check_ms = ms_of(report.check_us);
     receipt.compute_ms = ms_of(report.compute_us);
+}
+
+Residence nothing_resident(const Key128&, std::span<const Token>) {
+    return Residence::kUnavailable;
 }
 
 }  // namespace
@@ -64,14 +70,10 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     }
     assert(match);
     generation.sequence = match->sequence;
-    PinnedPlan pinned = plan_and_pin(plan_input(prompt, match->n_exact, engine_, options_));
+    PlanInput input = plan_input(prompt, match->n_exact, engine_, options_);
+    PinnedPlan pinned = plan_and_pin(input);
     learn_from(pinned.plan, prompt.tokens);
-    generation.receipt = start_receipt(pinned.plan, prompt.policy);
-    generation.receipt.queue_ms = ms_between(generation.submitted, begin);
-    {
-        MutexLock lock(state_.mutex);
-        state_.sequences.begin(generation.sequence, prompt.tenant, pinned.plan.n_keep);
-    }
+    start(generation, pinned.plan, begin);
     double ticks_ms = 0;
     const PrefillTick timed_tick = [&] {
         const Clock::time_point tick_begin = Clock::now();
@@ -80,6 +82,18 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         return go_on;
     };
     Result<PrefillReport> report = prefill(generation, pinned, timed_tick);
+    if (!report && !pinned.blocks.empty() && report.error().code != ErrorCode::kCancelled) {
+        log_event(LogLevel::kError, "reuse failed, computing all rows: " + report.error().message);
+        input.n_held = 0;
+        pinned = {
+            .plan = plan_prompt(input, nothing_resident, CostModel()), .pins = {}, .blocks = {}};
+        {
+            MutexLock lock(state_.mutex);
+            state_.sequences.clear(generation.sequence);
+        }
+        start(generation, pinned.plan, begin);
+        report = prefill(generation, pinned, timed_tick);
+    }
     generation.receipt.prompt_ms = ms_between(begin, Clock::now());
     if (!report) {
         MutexLock lock(state_.mutex);
@@ -89,6 +103,13 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     }
     settle(generation, pinned, *report, ticks_ms);
     return {};
+}
+
+void PromptFiller::start(Generation& generation, const PromptPlan& plan, Clock::time_point begin) {
+    generation.receipt = start_receipt(plan, generation.prompt.policy);
+    generation.receipt.queue_ms = ms_between(generation.submitted, begin);
+    MutexLock lock(state_.mutex);
+    state_.sequences.begin(generation.sequence, generation.prompt.tenant, plan.n_keep);
 }
 
 PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input) {

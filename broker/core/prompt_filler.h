@@ -38,6 +38,7 @@ private:
         std::vector<PlacedBlock> blocks;  // those of the plan, pinned
     };
 
+    void start(Generation& generation, const PromptPlan& plan, Clock::time_point begin);
     PinnedPlan plan_and_pin(const PlanInput& input);
     bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
     void learn_from(const PromptPlan& plan, std::span<const Token> tokens);

@@ -298,8 +298,11 @@ TEST_P(EngineContract, PagesComeBackBitByBit) {
 }
 
 TEST_P(EngineContract, ComposesPromptsOfBlocks) {
-    if (!has_blocks()) GTEST_SKIP() << "no blocks for this model";
     const std::vector<Token> chunk = text(50);
+    if (!has_blocks()) {
+        EXPECT_EQ(engine_->encode_isolated({}, chunk).error().code, ErrorCode::kUnsupported);
+        return;
+    }
     const auto block = encode(chunk);
     ASSERT_NE(block, nullptr);
     std::vector<Token> tokens(engine_->sink_prefix().begin(), engine_->sink_prefix().end());
@@ -327,6 +330,36 @@ TEST_P(EngineContract, ComposesPromptsOfBlocks) {
             EXPECT_TRUE(row >= placed[0].row && row < placed[1].row + 50);
         }
         decode({{1, question[0]}});
+    }
+}
+
+TEST_P(EngineContract, RowsInFrontOfBlocksAreDense) {
+    if (!has_blocks()) return;  // as PagesComeBackBitByBit finds
+    const int32_t n_tile_rows = engine_->limits().n_tile_rows;
+    const auto chunk = encode(text(40));
+    ASSERT_NE(chunk, nullptr);
+    const int32_t n_head = 2 * n_tile_rows + 3;
+    std::vector<Token> tokens = text(n_head);
+    const auto& covered = chunk->meta().tokens;
+    tokens.insert(tokens.end(), covered.begin(), covered.end());
+    const std::vector<Token> end = text(10);
+    tokens.insert(tokens.end(), end.begin(), end.end());
+    prefill_dense(0, tokens);
+
+    const std::span whole(tokens);
+    const auto n_exact = static_cast<size_t>(n_head - n_head % n_tile_rows);
+    const auto expected = page(0, 0, whole.first(n_exact));
+    const std::vector<PlacedBlock> placed = {{n_head, 0, 40, chunk.get()}};
+    const auto selector = selector_of("epic", engine_->info());
+    for (const int32_t n_keep : {0, n_tile_rows, n_head}) {
+        SCOPED_TRACE(n_keep);
+        if (n_keep > 0) prefill_dense(1, whole.first(static_cast<size_t>(n_head)));
+        const PrefillReport report = prefill(plan_of(1, tokens, n_keep, placed, selector.get()));
+        EXPECT_EQ(report.n_exact, n_keep);
+        EXPECT_EQ(report.n_shifted, 36);
+        const auto page_again = page(1, 0, whole.first(n_exact));
+        ASSERT_NE(page_again, nullptr);
+        EXPECT_TRUE(std::ranges::equal(page_again->data(), expected->data()));
     }
 }
 

@@ -56,6 +56,10 @@ export const answerOf = (response) => response.choices[0].message.content;
 
 const kSources = ['exact', 'shifted', 'blended', 'anchored', 'donor', 'computed'];
 
+// How many of its tokens a repeated prompt finds cached: whole tiles of 64, of which the last one is
+// computed again.
+export const cachedWhenRepeated = (nPrompt) => Math.floor(Math.max(0, nPrompt - 64) / 64) * 64;
+
 // What the receipt says of all of a prompt's tokens.
 export const tokensAccounted = ({ spolia }) =>
   kSources.reduce((sum, source) => sum + spolia.tokens[source], 0);

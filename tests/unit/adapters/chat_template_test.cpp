@@ -286,6 +286,11 @@ TEST_F(ChatTemplates, ToolsAreRenderedAndTheirGrammarWaits) {
     EXPECT_FALSE(required->grammar.lazy);
     EXPECT_EQ(required->grammar.prefix, "<|im_start|>assistant\n");
 
+    const auto plain = render(kChatml, request);
+    ASSERT_FALSE(plain.ok());
+    EXPECT_EQ(plain.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_TRUE(plain.error().message.starts_with("'tool_choice': ")) << plain.error().message;
+
     request.tool_choice = "none";
     const auto none = render(kTools, request);
     ASSERT_TRUE(none.ok()) << none.error().message;

@@ -13,7 +13,7 @@ TEST(DenseBatches, AreWholeTilesAndNeverSmallerThanOne) {
         const DenseBatches batches(n_ubatch);
         const int32_t tile = batches.tile_rows();
         ASSERT_GE(tile, 4);
-        ASSERT_EQ(tile % 4, 0);
+        ASSERT_EQ(64 % tile, 0);
         for (int32_t end = 1; end < 3 * n_ubatch; ++end) {
             for (int32_t begin = 0; begin < end; begin += tile) {
                 SCOPED_TRACE(std::to_string(n_ubatch) + ": " + std::to_string(begin) + " to " +

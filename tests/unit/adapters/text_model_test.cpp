@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <random>
+#include <regex>
 
 #include "tests/support/vocab_model.h"
 
@@ -144,9 +145,9 @@ TEST_P(EachVocabulary, TokensStandWhereTheirPiecesAre) {
 TEST_P(EachVocabulary, DetokenizeUndoesTokenize) {
     const uint32_t seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
-    if (GetParam().name.find("no_marker") != std::string::npos) {
-        GTEST_SKIP() << "without a token for it, a space comes back as SentencePiece's mark";
-    }
+    // Without a token for it, a space comes back as SentencePiece's mark, as do spaces that it
+    // adds.
+    const bool marks_spaces = GetParam().name.find("no_marker") != std::string::npos;
     std::mt19937 random(seed);
     for (int round = 0; round < 500; ++round) {
         const std::string text = random_text(random);
@@ -155,7 +156,13 @@ TEST_P(EachVocabulary, DetokenizeUndoesTokenize) {
         if (looks_added || text.find("▁") != std::string::npos) continue;
         const auto tokenized = text_model_->tokenize(text, true, true);
         ASSERT_TRUE(tokenized.ok());
-        EXPECT_EQ(text_model_->detokenize(tokenized->tokens), text);
+        const std::string again = text_model_->detokenize(tokenized->tokens);
+        if (marks_spaces) {
+            const std::regex spaces(" |▁");
+            EXPECT_EQ(std::regex_replace(again, spaces, ""), std::regex_replace(text, spaces, ""));
+        } else {
+            EXPECT_EQ(again, text);
+        }
     }
 }
 

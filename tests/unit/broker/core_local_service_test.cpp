@@ -488,6 +488,17 @@ TEST_F(LocalServiceTest, AFailingEngineFailsTheRequestOnly) {
     EXPECT_EQ(failed.sink->error()->code, ErrorCode::kInternal);
     EXPECT_FALSE(failed.sink->outcome());
 
+    // Where blocks were in use the prompt is tried again without any.
+    std::vector<Part> parts = two_chunks(2, 1, 3);
+    parts.push_back({kFixed, words(9, 200)});
+    const GenerateRequest reusing = core.request(parts);
+    core.control.prefills_to_fail = 1;
+    const auto again = core.run(reusing);
+    ASSERT_TRUE(again.sink->outcome());
+    EXPECT_EQ(again.sink->receipt()->policy, "dense");
+    EXPECT_EQ(again.sink->receipt()->n_exact, 0);
+    EXPECT_EQ(core.sampled(again), core.dense(reusing));
+
     core.control.decodes_to_fail = 1;
     const auto cut_off = core.run(core.request({{kFixed, words(8, 50)}}));
     ASSERT_TRUE(cut_off.sink->error());

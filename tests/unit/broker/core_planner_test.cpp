@@ -242,11 +242,19 @@ TEST(Planner, DenseComputeGoesOnFromATile) {
     EXPECT_TRUE(plan.blocks.empty());
     prompt.n_held_ = 63;
     EXPECT_EQ(prompt.plan().n_keep, 0);
-    // Rows of composed prompts are not exact anyway.
-    prompt.chunk(30, 200);
-    prompt.options_.fidelity = Fidelity::kFast;
-    EXPECT_TRUE(prompt.plan().composed);
-    EXPECT_EQ(prompt.plan().n_keep, 63);
+}
+
+TEST(Planner, RowsInFrontOfBlocksGoOnFromATile) {
+    Prompt prompt;
+    prompt.bos().glue(99).chunk(30, 50).query(5);
+    prompt.n_tile_rows_ = 64;
+    for (const auto& [n_held, n_keep] : {std::pair{0, 0}, {63, 0}, {64, 64}, {99, 99}}) {
+        prompt.n_held_ = n_held;
+        const PromptPlan plan = prompt.plan();
+        EXPECT_TRUE(plan.composed);
+        EXPECT_EQ(plan.n_keep, n_keep);
+        EXPECT_EQ(placed(plan), (Spans{{100, 130}}));
+    }
 }
 
 TEST(Planner, PagesTouchHeldRowsAndLeaveTheLastRow) {
