@@ -89,6 +89,7 @@ struct PrefillPlan {
     std::span<const PlacedBlock> blocks;
     // Picks the rows to mend; null when no block needs it.
     const Selector* selector = nullptr;
+    const PromptOutline* outline = nullptr;  // for the selector; see Selection
 };
 
 struct PrefillReport {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "index/outline.h"
 #include "index/result.h"
 #include "index/token.h"
 
@@ -17,6 +18,12 @@ struct PassiveSpan {
     TokenSpan rows;
     // The block stands directly behind the very prefix it was made behind: nothing to mend.
     bool settled = false;
+};
+
+// What a selector may look at before anything is computed.
+struct Selection {
+    std::span<const PassiveSpan> spans;      // ascending, disjoint
+    const PromptOutline* outline = nullptr;  // null: the prompt's text is not known
 };
 
 // Which part of a row's deviation counts: LMCache compares K, CacheBlend's authors' code V.
@@ -48,7 +55,7 @@ public:
     virtual Deviation deviation() const { return Deviation::kBoth; }
 
     // Passive rows to recompute from layer 0 on, ascending. Only for selectors without stages.
-    virtual std::vector<int32_t> rows(std::span<const PassiveSpan> spans) const = 0;
+    virtual std::vector<int32_t> rows(const Selection& selection) const = 0;
 
     // The rows that stay active behind stage `stage`, ascending: a subset of `candidates`
     // (ascending passive rows still active), whose relative squared deviations are `deviation`.
