@@ -93,21 +93,4 @@ Status run_load_gate(SequenceCache& cache, const RopeSpec& rope, std::span<const
     return check_rotation(cache, rope, tokens, sink, encoder, report);
 }
 
-double kl_divergence(std::span<const float> p_logits, std::span<const float> q_logits) {
-    const double p_top = *std::ranges::max_element(p_logits);
-    const double q_top = *std::ranges::max_element(q_logits);
-    double p_sum = 0.0, q_sum = 0.0;
-    for (size_t i = 0; i < p_logits.size(); ++i) {
-        p_sum += std::exp(p_logits[i] - p_top);
-        q_sum += std::exp(q_logits[i] - q_top);
-    }
-    const double offset = (q_top + std::log(q_sum)) - (p_top + std::log(p_sum));
-    double kl = 0.0;
-    for (size_t i = 0; i < p_logits.size(); ++i) {
-        const double p = std::exp(p_logits[i] - p_top) / p_sum;
-        kl += p * (static_cast<double>(p_logits[i]) - q_logits[i] + offset);
-    }
-    return kl;
-}
-
 }  // namespace spolia

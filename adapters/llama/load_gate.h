@@ -7,6 +7,7 @@
 #include "adapters/llama/isolated_encoder.h"
 #include "adapters/llama/sequence_cache.h"
 #include "index/result.h"
+#include "reuse/divergence.h"
 
 namespace spolia {
 
@@ -38,8 +39,5 @@ inline constexpr double kGateRoundedBlockErrorMax = 3e-2;
 Status run_load_gate(SequenceCache& cache, const RopeSpec& rope, std::span<const Token> tokens,
                      std::span<const Token> sink, BlendGraph* graph, IsolatedEncoder* encoder,
                      bool rounded, GateReport& report);
-
-// KL(p || q) of the distributions of two rows of logits, in nats.
-double kl_divergence(std::span<const float> p_logits, std::span<const float> q_logits);
 
 }  // namespace spolia

@@ -8,6 +8,7 @@ void add_bench(CLI::App& app, Run& run) {
     CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
     bench->require_subcommand(1);
     add_bench_rag(*bench, run);
+    add_bench_quality(*bench, run);
 }
 
 }  // namespace spolia

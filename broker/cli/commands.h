@@ -22,6 +22,8 @@ void add_demo(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
-void add_bench_rag(CLI::App& bench, Run& run);  // a subcommand of bench
+// Subcommands of bench.
+void add_bench_rag(CLI::App& bench, Run& run);
+void add_bench_quality(CLI::App& bench, Run& run);
 
 }  // namespace spolia

@@ -18,6 +18,7 @@ constexpr const char* kExamples = R"(Examples:
   spolia demo                            a RAG session with and without reuse, timed
   spolia doctor --model model.gguf       what this machine and this model can do
   spolia bench rag --chunks 8            the measured table, on this machine
+  spolia bench quality --help            what reuse does to answers, on your tasks
   spolia inspect CACHE_DIR --verify      what is stored, and whether it is whole
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.)";

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "index/result.h"
+#include "reuse/engine.h"
+#include "reuse/selector.h"
+
+namespace spolia {
+
+// A selector with its parameters, as a bench's user names it.
+struct PolicySetting {
+    SelectorParams params;
+    std::string label;  // "cacheblend:ratio=0.15,layer=1"
+    std::string
+        series;  // without what only says how many rows are recomputed: "cacheblend:layer=1"
+    std::vector<std::pair<std::string, std::string>> values;  // keys and values, in a fixed order
+};
+
+// Reads "NAME[:key=value,...]". A cacheblend of several stages has lists:
+// "layer=1/3,ratio=0.3/0.1". Whether the numbers suit a model is make_selector()'s to say.
+Result<PolicySetting> parse_policy(std::string_view text);
+
+// What each selector takes: "  cacheblend  ratio, layer, deviation" and so on, one a line.
+std::string describe_policies();
+
+// A sweep of every selector that the model can use.
+std::vector<PolicySetting> default_policies(const ModelInfo& model);
+
+}  // namespace spolia

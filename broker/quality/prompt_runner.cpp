@@ -1,0 +1,119 @@
+#include "broker/quality/prompt_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "broker/core/text_assembler.h"
+#include "broker/quality/measures.h"
+
+namespace spolia {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int32_t kSequence = 0;
+// Beyond it all blocks are dropped before the next prompt; those of one prompt may exceed it.
+constexpr size_t kBlockBytesMax = size_t{2} << 30;
+
+PromptPlan plan_with_all_chunks(const QualityPrompt& prompt, const ReusePolicy& policy,
+                                const Engine& engine) {
+    const PlanInput input{.tokens = prompt.tokens,
+                          .segments = prompt.segments,
+                          .page_keys = {},
+                          .n_tile_rows = engine.limits().n_tile_rows,
+                          .policy = &policy,
+                          .model = &engine.info(),
+                          .sink_prefix = engine.sink_prefix(),
+                          .by_cost = false};
+    return plan_prompt(
+        input, [](const Key128&, std::span<const Token>) { return Residence::kRam; }, CostModel());
+}
+
+double mend_work_rows(const ReusePolicy& policy, const ModelInfo& model,
+                      const PrefillReport& report) {
+    if (policy.selector->stages().empty()) return report.n_blended;
+    const int32_t n_chunk_rows = report.n_shifted + report.n_blended;
+    return n_chunk_rows * mend_share(policy.params, model.kv.n_layer, n_chunk_rows);
+}
+
+}  // namespace
+
+Result<PromptRun> PromptRunner::dense(const QualityPrompt& prompt) {
+    return run(prompt, {.sequence = kSequence, .tokens = prompt.tokens, .blocks = {}});
+}
+
+Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const ReusePolicy& policy) {
+    const PromptPlan plan = plan_with_all_chunks(prompt, policy, engine_);
+    const Result<std::vector<PlacedBlock>> blocks = place(prompt, plan.blocks);
+    if (!blocks.ok()) return blocks.error();
+    Result<PromptRun> run =
+        this->run(prompt, {.sequence = kSequence,
+                           .tokens = prompt.tokens,
+                           .blocks = *blocks,
+                           .selector = plan.mend ? policy.selector.get() : nullptr,
+                           .outline = &prompt.outline});
+    if (run) run->mend_work_rows = mend_work_rows(policy, engine_.info(), run->report);
+    return run;
+}
+
+Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt,
+                                                     std::span<const PlannedBlock> planned) {
+    if (block_bytes_ > kBlockBytesMax) {
+        blocks_.clear();
+        block_bytes_ = 0;
+    }
+    std::vector<PlacedBlock> placed;
+    for (const PlannedBlock& block : planned) {
+        const Result<const KvBlock*> held = block_of(
+            block.key, std::span(prompt.tokens).subspan(block.covers.begin, block.covers.size()));
+        if (!held.ok()) return held.error();
+        placed.push_back({.row = block.row,
+                          .source_row = block.row - block.covers.begin,
+                          .n_rows = block.n_rows,
+                          .block = *held,
+                          .exact = block.exact,
+                          .settled = block.settled});
+    }
+    return placed;
+}
+
+Result<const KvBlock*> PromptRunner::block_of(const Key128& key, std::span<const Token> tokens) {
+    std::unique_ptr<KvBlock>& block = blocks_[key];
+    if (!block || !std::ranges::equal(block->meta().tokens, tokens)) {
+        Result<std::unique_ptr<KvBlock>> encoded = engine_.encode_isolated(key, tokens);
+        if (!encoded) return std::move(encoded).error();
+        block = std::move(encoded).value();
+        block_bytes_ += block->bytes_total();
+    }
+    return block.get();
+}
+
+Result<PromptRun> PromptRunner::run(const QualityPrompt& prompt, const PrefillPlan& plan) {
+    PromptRun run;
+    const Clock::time_point begin = Clock::now();
+    Result<PrefillReport> report = engine_.prefill(plan, [] { return true; });
+    run.prefill_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+    if (!report) return std::move(report).error();
+    run.report = std::move(report).value();
+    const std::span<const float> logits = engine_.logits(kSequence);
+    run.logits.assign(logits.begin(), logits.end());
+    if (Status status = answer(prompt, run); !status) return status.error();
+    return run;
+}
+
+Status PromptRunner::answer(const QualityPrompt& prompt, PromptRun& run) {
+    TextAssembler text(prompt.stops);
+    for (;;) {
+        const Token token = top_token(engine_.logits(kSequence));
+        run.tokens.push_back(token);
+        if (!text_.is_end(token) && !text.stopped()) run.output += text.push(text_.piece(token));
+        if (text_.is_end(token) || static_cast<int32_t>(run.tokens.size()) >= tokens_max_) break;
+        const DecodeItem item{kSequence, token};
+        if (Status status = engine_.decode({&item, 1}); !status) return status;
+    }
+    if (!text.stopped()) run.output += text.finish();
+    return {};
+}
+
+}  // namespace spolia

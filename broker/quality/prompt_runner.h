@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "adapters/text_model.h"
+#include "broker/core/planner.h"
+#include "broker/core/reuse_policy.h"
+#include "broker/quality/prompt.h"
+#include "index/result.h"
+#include "reuse/engine.h"
+
+namespace spolia {
+
+// What a prompt came to, computed in one way.
+struct PromptRun {
+    PrefillReport report;
+    double prefill_ms = 0;
+    // What mending cost, in rows computed through all layers: a policy with check layers computes
+    // all rows in front of them.
+    double mend_work_rows = 0;
+    std::vector<float> logits;  // of the first token
+    std::vector<Token> tokens;  // greedy; an end token is the last
+    std::string output;         // their text, up to a stop string
+};
+
+// Computes prompts on an engine whose sequence 0 it uses, with the blocks of their chunks. Blocks
+// stay for the prompts that follow, within a bound. One thread.
+class PromptRunner {
+public:
+    // Answers end after `tokens_max` tokens. Engine and text model outlive the runner.
+    PromptRunner(Engine& engine, const TextModel& text, int32_t tokens_max)
+        : engine_(engine), text_(text), tokens_max_(tokens_max) {}
+
+    Result<PromptRun> dense(const QualityPrompt& prompt);
+    // With every chunk from its block, mended as the policy says.
+    Result<PromptRun> composed(const QualityPrompt& prompt, const ReusePolicy& policy);
+
+private:
+    Result<std::vector<PlacedBlock>> place(const QualityPrompt& prompt,
+                                           std::span<const PlannedBlock> planned);
+    Result<const KvBlock*> block_of(const Key128& key, std::span<const Token> tokens);
+    Result<PromptRun> run(const QualityPrompt& prompt, const PrefillPlan& plan);
+    Status answer(const QualityPrompt& prompt, PromptRun& run);
+
+    Engine& engine_;
+    const TextModel& text_;
+    const int32_t tokens_max_;
+    std::unordered_map<Key128, std::unique_ptr<KvBlock>, Key128Hash> blocks_;
+    size_t block_bytes_ = 0;
+};
+
+}  // namespace spolia
