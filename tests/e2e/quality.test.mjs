@@ -1,0 +1,102 @@
+// `spolia bench quality` from a file of tasks to a report and a picture.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { temporaryFolder } from './support/folder.mjs';
+import { run } from './support/program.mjs';
+import { makeDocuments, makeRandom } from './support/prompts.mjs';
+import { model } from './support/settings.mjs';
+
+const kFailure = 1;
+const kUsage = 2;
+
+function writeTasks(folder, n) {
+  const random = makeRandom(5);
+  const lines = Array.from({ length: n }, (_, i) =>
+    JSON.stringify({
+      kind: 'made_up',
+      seed: i,
+      chunks: makeDocuments(random, 3),
+      questions: [
+        { question: 'What do they say?', answer: 'nothing', cross: true },
+        { kind: 'other', question: 'And what not?', answer: 'all' },
+      ],
+    }),
+  );
+  const path = join(folder, 'tasks.jsonl');
+  writeFileSync(path, lines.join('\n'));
+  return path;
+}
+
+const bench = (tasks, ...args) =>
+  run(['bench', 'quality', '--model', model, '--tasks', tasks, '--threads', '1', ...args]);
+
+test('policies are compared with dense', async (t) => {
+  const folder = temporaryFolder(t);
+  const picture = join(folder, 'quality.svg');
+  const policies = ['none', 'full', 'epic:head_rows=4'].flatMap((name) => ['--policy', name]);
+  const args = [...policies, '--tokens', '4', '--format', 'json', '--picture', picture];
+  const { code, stdout, stderr } = await bench(writeTasks(folder, 3), ...args);
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr, '');
+  const { setup, model: info, rows } = JSON.parse(stdout);
+  assert.equal(setup.prompts, 6);
+  assert.equal(info.random, true);
+  assert.deepEqual(
+    rows.map(({ policy }) => policy),
+    ['dense', 'none', 'full', 'epic'],
+  );
+  const [dense, none, full, epic] = rows;
+  for (const row of rows) {
+    assert.equal(row.prompts, 6);
+    assert.equal(row.tasks.other.prompts, 3);
+    const { exact, reused, recomputed, computed } = row.tokens;
+    const sum = exact + reused + recomputed + computed;
+    assert.ok(Math.abs(sum - dense.tokens.computed) < 1e-3, `${row.policy}: ${sum}`);
+  }
+  assert.deepEqual(dense.kl, { mean: 0, p99: 0, max: 0 });
+  assert.deepEqual(dense.agreement, { tokens: 1, answers: 1 });
+  assert.equal(none.tokens.recomputed, 0);
+  assert.ok(none.tokens.reused > 0);
+  assert.equal(full.recomputed_share, 1);
+  assert.ok(full.kl.max < 1e-3, `${full.kl.max}`);
+  assert.ok(none.kl.mean > full.kl.mean);
+  assert.ok(epic.recomputed_share > 0 && epic.recomputed_share < 1);
+  assert.match(readFileSync(picture, 'utf8'), /^<svg [^]*>epic<[^]*<\/svg>\n$/);
+});
+
+test('tables have a row for each setting of the sweep', async (t) => {
+  const tasks = writeTasks(temporaryFolder(t), 1);
+  const args = ['--tokens', '1', '--limit', '1', '--format', 'markdown'];
+  const { code, stdout } = await bench(tasks, ...args);
+  assert.equal(code, 0);
+  const blend = 'cacheblend:layer=1,ratio=0.15';
+  for (const name of ['dense', 'none', 'epic:head_rows=16', blend, 'full']) {
+    assert.equal(stdout.split(`\n| ${name} |`).length, 3, `${name} in both tables`);
+  }
+});
+
+test('what is wrong is said before anything is measured', async (t) => {
+  const folder = temporaryFolder(t);
+  const tasks = writeTasks(folder, 1);
+  const refused = async (code, pattern, ...args) => {
+    const result = await bench(...args);
+    assert.equal(result.code, code, `${args.join(' ')}: ${result.stdout}${result.stderr}`);
+    assert.match(result.stderr, pattern);
+  };
+  const broken = join(folder, 'broken.jsonl');
+  writeFileSync(broken, `${readFileSync(tasks, 'utf8')}\n{"kind": "k"}`);
+  await refused(kUsage, /broken\.jsonl:2: .*chunks/, broken);
+  await refused(kFailure, /none\.jsonl/, join(folder, 'none.jsonl'));
+  await refused(kUsage, /magic.*unknown name/, tasks, '--policy', 'magic');
+  await refused(kUsage, /ratio must be/, tasks, '--policy', 'cacheblend:ratio=much');
+  await refused(kUsage, /layer 99/, tasks, '--policy', 'cacheblend:layer=99');
+  await refused(kUsage, /\.svg or \.png/, tasks, '--picture', join(folder, 'quality.pdf'));
+  const nowhere = join(folder, 'none', 'quality.svg');
+  await refused(kFailure, /can't write .*quality\.svg/, tasks, '--picture', nowhere);
+  const picture = join(folder, 'quality.svg');
+  await refused(kFailure, /none\.jsonl/, join(folder, 'none.jsonl'), '--picture', picture);
+  assert.ok(!existsSync(picture), 'what is tried beforehand leaves nothing behind');
+});
