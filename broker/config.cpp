@@ -248,7 +248,7 @@ constexpr ConfigOption kOptions[] = {
     {"limits.queue_max", "--queue-max", "SPOLIA_QUEUE_MAX", "N", "requests that may wait",
      [](C c, V v) { return set_positive(c.limits.queue_max, v); }},
     {"limits.encode_queue_max", "--encode-queue-max", "SPOLIA_ENCODE_QUEUE_MAX", "N",
-     "registered chunks that may wait",
+     "chunks seen in prompts that wait to be encoded",
      [](C c, V v) { return set_positive(c.limits.encode_queue_max, v); }},
 
     {"log.format", "--log-format", "SPOLIA_LOG_FORMAT", "FORMAT", "text | json",

@@ -87,9 +87,11 @@ KvLayout kv_layout_of(const LlamaModel& model) {
     return {llama_model_n_layer(model.get()), n_head_kv * k_head, n_head_kv * v_head};
 }
 
-Key128 block_fingerprint(const LlamaModel& model, std::span<const Token> sink) {
+// Pages of exact rows are only those of engines that round alike: tile_rows is one reason not to.
+Key128 block_fingerprint(const LlamaModel& model, std::span<const Token> sink, int32_t tile_rows) {
     std::string text = model.file_fingerprint().hex();
     text += kBlockRecipe;
+    text += " tile " + std::to_string(tile_rows);
     for (const Token token : sink) text += ' ' + std::to_string(token);
     return hash_text(text);
 }
@@ -172,7 +174,8 @@ Status LlamaEngine::Impl::open() {
     }
     const llama_vocab* vocab = llama_model_get_vocab(model_.get());
     sink_ = find_sink(vocab);
-    info_.fingerprint = block_fingerprint(model_, sink_);
+    info_.fingerprint =
+        block_fingerprint(model_, sink_, DenseBatches(options_.n_batch_rows).tile_rows());
     if (options_.n_threads <= 0) {
         options_.n_threads = std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
     }

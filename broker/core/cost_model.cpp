@@ -116,7 +116,9 @@ void CostModel::observe_load(int32_t rows, double ms) {
     if (rows > 0) move_mean(load_ms_per_row_, load_measured_, ms / rows);
 }
 
-void CostModel::forgive() { composed_factor_ = 1 + (composed_factor_ - 1) * kForgive; }
+void CostModel::forgive() {
+    if (composed_factor_ > 1) composed_factor_ = 1 + (composed_factor_ - 1) * kForgive;
+}
 
 double CostModel::predict_ms(const PrefillCost& cost) const {
     const double compute = compute_ms(cost.work) * (cost.composed ? composed_factor_ : 1);

@@ -135,7 +135,7 @@ public:
     std::string_view name() const override { return "recording"; }
     std::span<const CheckStage> stages() const override { return stages_; }
     Deviation deviation() const override { return deviation_; }
-    std::vector<int32_t> rows(std::span<const PassiveSpan>) const override { return {}; }
+    std::vector<int32_t> rows(const Selection&) const override { return {}; }
     std::vector<int32_t> choose(int32_t, std::span<const int32_t> candidates,
                                 std::span<const float> deviation,
                                 int32_t n_passive) const override {

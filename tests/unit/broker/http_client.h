@@ -31,7 +31,7 @@ public:
             setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
                        sizeof receive_buffer_bytes);
         }
-        const timeval patience{20, 0};
+        const timeval patience{300, 0};  // TenMegabytes under ThreadSanitizer
         setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         sockaddr_in address{};
