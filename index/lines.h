@@ -16,6 +16,7 @@ bool is_ascii(char byte);
 bool is_space(char byte);  // ASCII white space
 bool is_digit(char byte);
 bool is_letter(char byte);  // ASCII
+char to_lower(char byte);   // ASCII; others stay
 std::string_view trim_spaces(std::string_view text);
 
 // Bytes of the punctuation mark (ASCII, or a three-byte one such as 。) that the text starts or

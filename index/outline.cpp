@@ -21,9 +21,8 @@ constexpr std::array<std::string_view, 24> kBackReferences = {
 
 bool same_word(std::string_view word, std::string_view lower_case) {
     return word.size() == lower_case.size() &&
-           std::equal(word.begin(), word.end(), lower_case.begin(), [](char a, char b) {
-               return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
-           });
+           std::equal(word.begin(), word.end(), lower_case.begin(),
+                      [](char a, char b) { return to_lower(a) == b; });
 }
 
 bool refers_back(std::string_view word) {

@@ -56,13 +56,11 @@ Character character_at(std::string_view text) {
     return {is_unspaced(code) ? Kind::kIdeograph : is_mark(code) ? Kind::kOther : Kind::kLetter, n};
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 // FNV-1a, 64 bits, of the text in lower case.
 uint64_t hash_lower(std::string_view text) {
     uint64_t hash = 0xcbf29ce484222325;
     for (const char c : text) {
-        hash = (hash ^ static_cast<uint8_t>(lower(c))) * 0x100000001b3;
+        hash = (hash ^ static_cast<uint8_t>(to_lower(c))) * 0x100000001b3;
     }
     return hash;
 }
@@ -70,7 +68,7 @@ uint64_t hash_lower(std::string_view text) {
 bool ends_with(std::string_view word, std::string_view ending) {
     if (word.size() < ending.size()) return false;
     for (size_t i = 0; i < ending.size(); ++i) {
-        if (lower(word[word.size() - ending.size() + i]) != ending[i]) return false;
+        if (to_lower(word[word.size() - ending.size() + i]) != ending[i]) return false;
     }
     return true;
 }

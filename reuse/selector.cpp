@@ -154,14 +154,6 @@ Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
     return {};
 }
 
-std::string known_names() {
-    std::string names;
-    for (const std::string_view name : kNames) {
-        names += (names.empty() ? "" : ", ") + std::string(name);
-    }
-    return names;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, int32_t n_layer) {
@@ -185,9 +177,17 @@ Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, in
         return std::unique_ptr<Selector>(
             std::make_unique<CacheBlendSelector>(params.stages, params.deviation));
     }
-    return invalid("unknown selector \"" + params.policy + "\"; known: " + known_names());
+    return invalid("unknown selector \"" + params.policy + "\"; known: " + list_of_selectors());
 }
 
 std::span<const std::string_view> selector_names() { return kNames; }
+
+std::string list_of_selectors() {
+    std::string names;
+    for (const std::string_view name : kNames) {
+        names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    return names;
+}
 
 }  // namespace spolia

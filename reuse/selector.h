@@ -70,5 +70,6 @@ Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, in
 
 // Names that make_selector() knows.
 std::span<const std::string_view> selector_names();
+std::string list_of_selectors();  // the same, for messages: "none, full, ..."
 
 }  // namespace spolia

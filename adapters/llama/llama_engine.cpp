@@ -154,8 +154,9 @@ private:
     Status prove();
     Status fill(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report);
     Status check_tokens(std::span<const Token> tokens) const;
-    Status compose(PrefillPlan plan, const PrefillTick& tick, PrefillReport& report);
-    Result<PrefillReport> fill_head(PrefillPlan& plan, const PrefillTick& tick);
+    Status compose(PrefillPlan plan, PrefillRows rows, const PrefillTick& tick,
+                   PrefillReport& report);
+    Result<PrefillReport> fill_head(PrefillPlan& plan, PrefillRows& rows, const PrefillTick& tick);
 
     // Sequence for encoding chunks with llama_decode, behind those of the limits.
     int32_t scratch_sequence() const { return limits_.n_sequences; }
@@ -174,14 +175,13 @@ Status LlamaEngine::Impl::open() {
     }
     const llama_vocab* vocab = llama_model_get_vocab(model_.get());
     sink_ = find_sink(vocab);
-    info_.fingerprint =
-        block_fingerprint(model_, sink_, DenseBatches(options_.n_batch_rows).tile_rows());
     if (options_.n_threads <= 0) {
         options_.n_threads = std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
     }
 
     choose_support();
     if (Status status = open_context(); !status) return status;
+    info_.fingerprint = block_fingerprint(model_, sink_, limits_.n_tile_rows);
     if (info_.support == ReuseSupport::kExactOnly) return {};
     if (Status status = prove(); !status) {
         if (status.error().code == ErrorCode::kOutOfMemory) return status;
@@ -271,10 +271,9 @@ Status LlamaEngine::Impl::open_context() {
     }
     const int32_t n_cells = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
     kv_cache_bytes_ = uint64_t{llama_n_ctx(context_.get())} * info_.kv.row_bytes();
-    limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows,
-               DenseBatches(options_.n_batch_rows).tile_rows()};
     cache_ = std::make_unique<SequenceCache>(context_.get(), info_.kv, n_streams, n_cells,
                                              info_.n_vocab);
+    limits_ = {options_.n_sequences, n_cells, options_.n_batch_rows, cache_->n_tile_rows()};
     return {};
 }
 
@@ -329,9 +328,11 @@ Status LlamaEngine::Impl::fill(PrefillPlan plan, const PrefillTick& tick, Prefil
     cache_->truncate(plan.sequence, std::max(0, plan.n_keep));
     // A recurrent state can't forget its last rows: it is computed anew then.
     if (cache_->n_rows(plan.sequence) < plan.n_keep) plan.n_keep = 0;
-    const Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
+    Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
     if (!rows) return rows.error();
-    if (rows->composed() && graph_) return compose(std::move(plan), tick, report);
+    if (rows->composed() && graph_) {
+        return compose(std::move(plan), std::move(rows).value(), tick, report);
+    }
     return span_prefill(*cache_, plan, *rows, rope_.spec, tick, report);
 }
 
@@ -344,22 +345,20 @@ Status LlamaEngine::Impl::check_tokens(std::span<const Token> tokens) const {
                                                   std::to_string(info_.n_vocab)};
 }
 
-Status LlamaEngine::Impl::compose(PrefillPlan plan, const PrefillTick& tick,
+Status LlamaEngine::Impl::compose(PrefillPlan plan, PrefillRows rows, const PrefillTick& tick,
                                   PrefillReport& report) {
-    const Result<PrefillReport> head = fill_head(plan, tick);
+    const Result<PrefillReport> head = fill_head(plan, rows, tick);
     if (!head) return head.error();
     const auto start = std::chrono::steady_clock::now();
-    const Result<PrefillRows> rows = prefill_rows(plan, limits_.n_ctx, info_.kv);
-    if (!rows) return rows.error();
     if (Status status =
-            cache_->place(plan.sequence, rows->n_rows, plan.n_keep, plan.blocks, rope_.spec);
+            cache_->place(plan.sequence, rows.n_rows, plan.n_keep, plan.blocks, rope_.spec);
         !status) {
         return status;
     }
     report.place_us = us_since(start);
     const std::vector<KvSlab> slabs = cache_->slabs(plan.sequence);
     if (Status status =
-            fused_prefill(*graph_, slabs, plan, *rows, tick, cache_->logits(plan.sequence), report);
+            fused_prefill(*graph_, slabs, plan, rows, tick, cache_->logits(plan.sequence), report);
         !status) {
         return status;
     }
@@ -371,27 +370,30 @@ Status LlamaEngine::Impl::compose(PrefillPlan plan, const PrefillTick& tick,
 }
 
 // Computes the rows in front of composed blocks as if there were none, where they complete a tile:
-// they are exact for prompts to come. Leaves a plan that keeps them.
-Result<PrefillReport> LlamaEngine::Impl::fill_head(PrefillPlan& plan, const PrefillTick& tick) {
+// they are exact for prompts to come. Leaves a plan that keeps them, and its rows.
+Result<PrefillReport> LlamaEngine::Impl::fill_head(PrefillPlan& plan, PrefillRows& rows,
+                                                   const PrefillTick& tick) {
     const auto composed = std::ranges::find(plan.blocks, false, &PlacedBlock::exact);
-    const auto pages =
-        plan.blocks.first(static_cast<size_t>(std::distance(plan.blocks.begin(), composed)));
-    const int32_t n_exact = pages.empty() ? plan.n_keep : pages.back().row + pages.back().n_rows;
     const int32_t n_head = composed->row;
     PrefillReport report;
-    if (!completes_tile(n_exact, n_head, limits_.n_tile_rows)) return report;
+    if (!completes_tile(rows.n_fixed, n_head, limits_.n_tile_rows)) return report;
 
     PrefillPlan head = plan;
     head.tokens = plan.tokens.first(static_cast<size_t>(n_head));
-    head.blocks = pages;
-    const Result<PrefillRows> rows = prefill_rows(head, limits_.n_ctx, info_.kv);
-    if (!rows) return rows.error();
+    head.blocks =
+        plan.blocks.first(static_cast<size_t>(std::distance(plan.blocks.begin(), composed)));
     head.selector = nullptr;
-    if (Status status = span_prefill(*cache_, head, *rows, rope_.spec, tick, report); !status) {
+    const Result<PrefillRows> head_rows = prefill_rows(head, limits_.n_ctx, info_.kv);
+    if (!head_rows) return head_rows.error();
+    if (Status status = span_prefill(*cache_, head, *head_rows, rope_.spec, tick, report);
+        !status) {
         return status.error();
     }
     plan.n_keep = n_head;
-    plan.blocks = plan.blocks.subspan(pages.size());
+    plan.blocks = plan.blocks.subspan(head.blocks.size());
+    Result<PrefillRows> rows_left = prefill_rows(plan, limits_.n_ctx, info_.kv);
+    if (!rows_left) return rows_left.error();
+    rows = std::move(rows_left).value();
     return report;
 }
 

@@ -35,6 +35,7 @@ public:
     const KvTensors& tensors() const { return *tensors_; }
     llama_context* context() const { return context_; }
     int32_t n_cells() const { return n_cells_; }
+    int32_t n_tile_rows() const { return batches_.tile_rows(); }  // see EngineLimits
     int32_t n_rows(int32_t sequence) const { return n_rows_[static_cast<size_t>(sequence)]; }
     // One slab a layer.
     std::vector<KvSlab> slabs(int32_t sequence) const;

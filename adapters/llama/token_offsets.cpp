@@ -2,13 +2,13 @@
 
 #include <llama.h>
 
+#include "index/lines.h"
+
 namespace spolia {
 namespace {
 
 // U+2581, by which SentencePiece writes a space.
 constexpr std::string_view kSpaceMarker = "\xe2\x96\x81";
-
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // Walks through a text by the pieces of its tokens.
 class TextCursor {

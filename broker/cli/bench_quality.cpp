@@ -13,6 +13,7 @@
 #include "adapters/llama/llama_engine.h"
 #include "adapters/llama/model.h"
 #include "adapters/llama/text_model.h"
+#include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/picture_file.h"
 #include "broker/cli/progress.h"
@@ -165,31 +166,26 @@ void print_report(const Options& options, const Bench& bench, std::span<const Wa
                 table(quality_table(ways)).c_str(), table(accuracy_table(ways)).c_str());
 }
 
-int fail(const Error& error) {
-    std::fprintf(stderr, "spolia bench quality: %s\n", error.message.c_str());
-    return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
-}
-
 int bench_quality(const Options& options) {
     Result<std::vector<PolicySetting>> settings = read_policies(options.policies);
-    if (!settings) return fail(settings.error());
+    if (!settings) return fail_bench("quality", settings.error());
     if (!options.picture.empty()) {
         if (Status status = check_picture_file(options.picture); !status) {
-            return fail(status.error());
+            return fail_bench("quality", status.error());
         }
     }
     const Result<std::vector<QualityTask>> tasks = read_task_file(options.tasks);
-    if (!tasks.ok()) return fail(tasks.error());
+    if (!tasks.ok()) return fail_bench("quality", tasks.error());
     const Result<Bench> bench = open_bench(options, *tasks);
-    if (!bench.ok()) return fail(bench.error());
+    if (!bench.ok()) return fail_bench("quality", bench.error());
     if (settings->empty()) *settings = default_policies(bench->engine->info());
     const Result<std::vector<WayFigures>> ways = measure(options, *bench, *settings);
-    if (!ways.ok()) return fail(ways.error());
+    if (!ways.ok()) return fail_bench("quality", ways.error());
     print_report(options, *bench, *ways);
     if (options.picture.empty()) return kExitOk;
     const Status written =
         write_picture_file(options.picture, draw_quality(*ways, heading(options, *bench)));
-    return written.ok() ? kExitOk : fail(written.error());
+    return written.ok() ? kExitOk : fail_bench("quality", written.error());
 }
 
 }  // namespace
@@ -210,11 +206,7 @@ void add_bench_quality(CLI::App& bench, Run& run) {
     command->add_option("--tokens", options->tokens, "of each answer, at most")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
-    command->add_option("--threads", options->threads)
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
-    command->add_option("--gpu-layers", options->gpu_layers, "layers on a GPU; -1: all")
-        ->capture_default_str();
+    add_engine_options(*command, options->threads, options->gpu_layers);
     command->add_option("--format", options->format)
         ->check(CLI::IsMember({"text", "json", "markdown"}))
         ->capture_default_str();

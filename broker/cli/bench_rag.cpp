@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "broker/cli/bench_options.h"
 #include "broker/cli/chat_client.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/llama_server.h"
@@ -285,23 +286,18 @@ Config broker_config(const Options& options, const std::filesystem::path& model)
     return config;
 }
 
-int fail(const Error& error) {
-    std::fprintf(stderr, "spolia bench rag: %s\n", error.message.c_str());
-    return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
-}
-
 int bench_rag(const Options& options) {
     Result<std::filesystem::path> model =
         options.model.empty() ? timing_model() : Result<std::filesystem::path>(options.model);
-    if (!model) return fail(model.error());
+    if (!model) return fail_bench("rag", model.error());
     const Config config = broker_config(options, *model);
     Result<std::unique_ptr<LocalServer>> broker = LocalServer::start(config);
-    if (!broker) return fail(broker.error());
+    if (!broker) return fail_bench("rag", broker.error());
     std::unique_ptr<LlamaServerProcess> peer;
     if (!options.no_peer) {
         Result<std::unique_ptr<LlamaServerProcess>> started = LlamaServerProcess::start(
             {options.llama_server, *model, config.model.n_ctx, options.threads});
-        if (!started) return fail(started.error());
+        if (!started) return fail_bench("rag", started.error());
         peer = std::move(started).value();
     }
 
@@ -318,12 +314,12 @@ int bench_rag(const Options& options) {
     for (const int n_chunks : options.chunks) {
         const bool with_peer = n_chunks == options.chunks.front();
         RagBench bench(options, **broker, with_peer ? peer.get() : nullptr, n_chunks);
-        if (Status status = bench.run(); !status) return fail(status.error());
+        if (Status status = bench.run(); !status) return fail_bench("rag", status.error());
         for (const Json& row : bench.rows()) report["rows"].push_back(row);
         for (auto& row : bench.table()) table.push_back(std::move(row));
     }
     Result<Json> decode = measure_decode(options, **broker, peer.get());
-    if (!decode) return fail(decode.error());
+    if (!decode) return fail_bench("rag", decode.error());
     report["decode"] = *decode;
     const EngineMemory memory = service.stats().memory;
     report["memory_bytes"] = {{"model", service.model().bytes},
@@ -370,11 +366,7 @@ void add_bench_rag(CLI::App& bench, Run& run) {
     command->add_option("--rounds", options->rounds, "measured rounds, behind one warm-up")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
-    command->add_option("--threads", options->threads)
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
-    command->add_option("--gpu-layers", options->gpu_layers, "layers on a GPU; -1: all")
-        ->capture_default_str();
+    add_engine_options(*command, options->threads, options->gpu_layers);
     command->add_option("--decode-tokens", options->decode_tokens)
         ->check(CLI::Range(2, 4096))
         ->capture_default_str();

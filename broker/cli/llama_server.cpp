@@ -1,9 +1,7 @@
 #include "broker/cli/llama_server.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,9 +12,8 @@
 #include <sstream>
 #include <thread>
 
+#include "broker/cli/child_process.h"
 #include "broker/http/client.h"
-
-extern char** environ;
 
 namespace spolia {
 namespace {
@@ -37,22 +34,6 @@ uint16_t free_port() {
     }
     close(fd);
     return port;
-}
-
-pid_t spawn_silent(const std::vector<std::string>& command) {
-    std::vector<char*> arguments;
-    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
-        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_WRONLY, 0);
-    }
-    pid_t child = -1;
-    if (posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ) != 0)
-        child = -1;
-    posix_spawn_file_actions_destroy(&actions);
-    return child;
 }
 
 }  // namespace
@@ -83,7 +64,7 @@ Result<std::unique_ptr<LlamaServerProcess>> LlamaServerProcess::start(
     }
     std::unique_ptr<LlamaServerProcess> server(new LlamaServerProcess);
     server->port_ = free_port();
-    const std::vector<std::string> command = {binary.string(),
+    const std::vector<std::string> command = {std::filesystem::absolute(binary).string(),
                                               "--model",
                                               options.model.string(),
                                               "--host",

@@ -1,13 +1,13 @@
 #include "broker/cli/picture_file.h"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <vector>
+
+#include "broker/cli/child_process.h"
 
 namespace spolia {
 namespace {
@@ -16,20 +16,9 @@ constexpr const char* kConverter = "rsvg-convert";
 
 // Whether the command, found in PATH, ran and ended well. It shows nothing.
 bool run_silent(const std::vector<std::string>& command) {
-    std::vector<char*> arguments;
-    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
-        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_WRONLY, 0);
-    }
-    pid_t child = -1;
-    const int failed =
-        posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
+    const pid_t child = spawn_silent(command);
     int status = 0;
-    return failed == 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
            WEXITSTATUS(status) == 0;
 }
 

@@ -121,9 +121,7 @@ private:
     // exact as well. A chunk that is now wholly recomputed says so; one that loses its last rows
     // still counts as found.
     void end_on_tile() {
-        const auto composed = std::find_if(plan_.blocks.begin(), plan_.blocks.end(),
-                                           [](const PlannedBlock& block) { return !block.exact; });
-        const int32_t n_dense = composed == plan_.blocks.end() ? n_prompt_ : composed->row;
+        const int32_t n_dense = plan_.n_dense();
         if (!completes_tile(plan_.n_exact, n_dense, input_.n_tile_rows) && plan_.composed) return;
         const int32_t end = rows_kept_exactly(plan_.n_exact, n_dense, input_.n_tile_rows);
         for (ChunkOutcome& chunk : plan_.chunks) {
@@ -254,6 +252,20 @@ void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_toke
 }
 
 }  // namespace
+
+int32_t PromptPlan::n_dense() const {
+    const auto first_composed = std::ranges::find(blocks, false, &PlannedBlock::exact);
+    return first_composed == blocks.end() ? n_prompt : first_composed->row;
+}
+
+PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held) {
+    return {.row = planned.row,
+            .source_row = planned.row - planned.covers.begin,
+            .n_rows = planned.n_rows,
+            .block = &held,
+            .exact = planned.exact,
+            .settled = planned.settled};
+}
 
 PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs) {
     assert(!input.tokens.empty());

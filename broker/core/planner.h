@@ -64,6 +64,10 @@ struct ChunkOutcome {
 };
 
 struct PromptPlan {
+    // Rows in front of the first block that is not exact, all where there is none: they are exact
+    // once the plan is carried out.
+    int32_t n_dense() const;
+
     int32_t n_prompt = 0;
     int32_t n_keep = 0;                // rows that stay in the sequence
     int32_t n_exact = 0;               // n_keep, and the rows of exact pages behind them
@@ -83,6 +87,9 @@ struct PromptPlan {
 // The prompt's last row is always computed, and so is its first unless it is exact: it is the sink
 // that all others attend to.
 PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs);
+
+// The block as an engine takes it; `held` is the one under its key, pinned.
+PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held);
 
 // The part of the receipt that is known before the prefill.
 Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy);

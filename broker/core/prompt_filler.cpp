@@ -12,14 +12,6 @@ namespace {
 
 double ms_of(int64_t us) { return static_cast<double>(us) / 1000; }
 
-// Rows in front of the first that is not exact.
-int32_t exact_rows(const PromptPlan& plan) {
-    for (const PlannedBlock& block : plan.blocks) {
-        if (!block.exact) return block.row;
-    }
-    return plan.n_prompt;
-}
-
 void add_report(const PrefillReport& report, Receipt& receipt) {
     receipt.n_exact = report.n_exact;
     receipt.n_shifted = report.n_shifted;
@@ -148,12 +140,7 @@ bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
             MutexLock lock(state_.mutex);
             state_.costs.observe_load(block.covers.size(), ms_between(begin, Clock::now()));
         }
-        pinned.blocks.push_back({.row = block.row,
-                                 .source_row = block.row - block.covers.begin,
-                                 .n_rows = block.n_rows,
-                                 .block = &*held,
-                                 .exact = block.exact,
-                                 .settled = block.settled});
+        pinned.blocks.push_back(placed_block(block, *held));
         pinned.pins.push_back(std::move(held));
     }
     return true;
@@ -185,7 +172,7 @@ void PromptFiller::settle(Generation& generation, const PinnedPlan& pinned,
                           const PrefillReport& report, double ticks_ms) {
     add_report(report, generation.receipt);
     MutexLock lock(state_.mutex);
-    state_.sequences.filled(generation.sequence, generation.prompt.tokens, exact_rows(pinned.plan));
+    state_.sequences.filled(generation.sequence, generation.prompt.tokens, pinned.plan.n_dense());
     // Generations that went on meanwhile are no cost of this prompt.
     const double compute_ms = ms_of(report.check_us + report.compute_us) - ticks_ms;
     state_.costs.observe(pinned.plan.cost, std::max(compute_ms, 0.0), ms_of(report.place_us));

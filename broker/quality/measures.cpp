@@ -4,18 +4,12 @@
 #include <cassert>
 #include <cmath>
 
+#include "index/lines.h"
+
 namespace spolia {
 namespace {
 
-bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-    return text;
-}
+bool is_letter_or_digit(char c) { return is_letter(c) || is_digit(c); }
 
 }  // namespace
 
@@ -43,12 +37,10 @@ double percentile(std::vector<double> values, double share) {
 }
 
 std::string normalized_answer(std::string_view text) {
-    text = trimmed(text);
-    if (text.ends_with('.')) text = trimmed(text.substr(0, text.size() - 1));
+    text = trim_spaces(text);
+    if (text.ends_with('.')) text = trim_spaces(text.substr(0, text.size() - 1));
     std::string answer(text);
-    for (char& c : answer) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
+    std::ranges::transform(answer, answer.begin(), to_lower);
     return answer;
 }
 

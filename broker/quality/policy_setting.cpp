@@ -103,14 +103,6 @@ bool is_selector(std::string_view name) {
     return std::ranges::find(selector_names(), name) != selector_names().end();
 }
 
-std::string names_of_selectors() {
-    std::string names;
-    for (const std::string_view name : selector_names()) {
-        names += (names.empty() ? "" : ", ") + std::string(name);
-    }
-    return names;
-}
-
 using Values = std::map<std::string_view, std::string_view>;
 
 Result<Values> read_values(std::string_view text, std::string_view whole) {
@@ -155,7 +147,7 @@ Result<PolicySetting> parse_policy(std::string_view text) {
     const std::string_view name = text.substr(0, colon);
     if (!is_selector(name)) {
         return invalid("policy " + std::string(text) +
-                       ": unknown name; known: " + names_of_selectors());
+                       ": unknown name; known: " + list_of_selectors());
     }
     Values values;
     if (colon != text.npos) {

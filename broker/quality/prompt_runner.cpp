@@ -68,12 +68,7 @@ Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt
         const Result<const KvBlock*> held = block_of(
             block.key, std::span(prompt.tokens).subspan(block.covers.begin, block.covers.size()));
         if (!held.ok()) return held.error();
-        placed.push_back({.row = block.row,
-                          .source_row = block.row - block.covers.begin,
-                          .n_rows = block.n_rows,
-                          .block = *held,
-                          .exact = block.exact,
-                          .settled = block.settled});
+        placed.push_back(placed_block(block, **held));
     }
     return placed;
 }

@@ -1,0 +1,22 @@
+#include "broker/cli/bench_options.h"
+
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
+#include "broker/cli/commands.h"
+
+namespace spolia {
+
+void add_engine_options(CLI::App& command, int& threads, int& gpu_layers) {
+    command.add_option("--threads", threads)->check(CLI::Range(1, 1024))->capture_default_str();
+    command.add_option("--gpu-layers", gpu_layers, "layers on a GPU; -1: all")
+        ->capture_default_str();
+}
+
+int fail_bench(const char* name, const Error& error) {
+    std::fprintf(stderr, "spolia bench %s: %s\n", name, error.message.c_str());
+    return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
+}
+
+}  // namespace spolia

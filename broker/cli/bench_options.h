@@ -1,0 +1,17 @@
+#pragma once
+
+#include "index/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace spolia {
+
+// --threads and --gpu-layers, with what stands in them as defaults. Both must outlive the parsing.
+void add_engine_options(CLI::App& command, int& threads, int& gpu_layers);
+
+// Says on stderr that `spolia bench NAME` failed and why; gives the exit code.
+int fail_bench(const char* name, const Error& error);
+
+}  // namespace spolia
