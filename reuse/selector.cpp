@@ -34,19 +34,17 @@ void append_rows(TokenSpan span, std::vector<int32_t>& rows) {
 class NoneSelector final : public UnstagedSelector {
 public:
     std::string_view name() const override { return "none"; }
-    std::vector<int32_t> rows(const Selection&) const override { return {}; }
+    RowChoice pick(const Selection&) const override { return {}; }
 };
 
 // Everything, settled or not: what is left of reuse is then exactly dense compute.
 class FullSelector final : public UnstagedSelector {
 public:
     std::string_view name() const override { return "full"; }
-    std::vector<int32_t> rows(const Selection& selection) const override {
-        std::vector<int32_t> rows;
-        for (const PassiveSpan& span : selection.spans) {
-            append_rows(span.rows, rows);
-        }
-        return rows;
+    RowChoice pick(const Selection& selection) const override {
+        RowChoice choice{.rows = {}, .risk = 0};
+        for (const PassiveSpan& span : selection.spans) append_rows(span.rows, choice.rows);
+        return choice;
     }
 };
 
@@ -56,16 +54,16 @@ class EpicSelector final : public UnstagedSelector {
 public:
     explicit EpicSelector(int32_t head_rows) : head_rows_(head_rows) {}
     std::string_view name() const override { return "epic"; }
-    std::vector<int32_t> rows(const Selection& selection) const override {
-        std::vector<int32_t> rows;
+    RowChoice pick(const Selection& selection) const override {
+        RowChoice choice;
         for (const PassiveSpan& span : selection.spans) {
             if (!span.settled) {
                 append_rows(
                     {span.rows.begin, span.rows.begin + std::min(head_rows_, span.rows.size())},
-                    rows);
+                    choice.rows);
             }
         }
-        return rows;
+        return choice;
     }
 
 private:
@@ -81,7 +79,7 @@ public:
     std::string_view name() const override { return "cacheblend"; }
     std::span<const CheckStage> stages() const override { return stages_; }
     Deviation deviation() const override { return deviation_; }
-    std::vector<int32_t> rows(const Selection&) const override { return {}; }
+    RowChoice pick(const Selection&) const override { return {}; }
     std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
                                 std::span<const float> deviation, int32_t n_passive) const override;
 

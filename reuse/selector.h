@@ -26,6 +26,15 @@ struct Selection {
     const PromptOutline* outline = nullptr;  // null: the prompt's text is not known
 };
 
+// What a selector decides before anything is computed.
+struct RowChoice {
+    std::vector<int32_t> rows;  // passive rows to recompute from layer 0 on, ascending
+    // How much of what reuse may have broken stays as it is: grows with the divergence to expect,
+    // in a unit of the selector's own. 0 where it knows of nothing. A selector that can't tell
+    // says 1.
+    double risk = 1;
+};
+
 // Which part of a row's deviation counts: LMCache compares K, CacheBlend's authors' code V.
 enum class Deviation : uint8_t { kBoth, kKeys, kValues };
 
@@ -49,13 +58,13 @@ public:
     virtual ~Selector() = default;
     virtual std::string_view name() const = 0;
 
-    // Without stages: rows() below decides before anything is computed. With stages: all rows are
+    // Without stages: pick() below decides before anything is computed. With stages: all rows are
     // computed below the first stage's layer; at each stage choose() thins out the active ones.
     virtual std::span<const CheckStage> stages() const = 0;
     virtual Deviation deviation() const { return Deviation::kBoth; }
 
-    // Passive rows to recompute from layer 0 on, ascending. Only for selectors without stages.
-    virtual std::vector<int32_t> rows(const Selection& selection) const = 0;
+    // Selectors with stages pick no rows here.
+    virtual RowChoice pick(const Selection& selection) const = 0;
 
     // The rows that stay active behind stage `stage`, ascending: a subset of `candidates`
     // (ascending passive rows still active), whose relative squared deviations are `deviation`.

@@ -70,7 +70,7 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
     if (!stages.empty()) {
         chosen = rows.mendable;
     } else if (selector != nullptr) {
-        chosen = selector->rows({rows.passive, plan.outline});
+        chosen = selector->pick({rows.passive, plan.outline}).rows;
     }
 
     BlendGraph::Pass pass;

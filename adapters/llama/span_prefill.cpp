@@ -45,7 +45,7 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
                          "this model is computed in contiguous spans; a selector with check layers "
                          "needs the fused pass"};
         }
-        chosen = plan.selector->rows({rows.passive, plan.outline});
+        chosen = plan.selector->pick({rows.passive, plan.outline}).rows;
     }
     // Rows of the sequence up to `right` are as they shall be; a span appends behind them.
     int32_t right = plan.n_keep;

@@ -11,6 +11,7 @@
 #include "broker/core/text_assembler.h"
 #include "broker/request.h"
 #include "broker/service.h"
+#include "index/outline.h"
 #include "index/segment.h"
 
 namespace spolia {
@@ -27,6 +28,7 @@ struct PreparedPrompt {
     std::vector<Token> tokens;
     std::vector<Segment> segments;
     std::vector<Key128> page_keys;
+    PromptOutline outline;
     bool unmapped = false;  // see PlanInput
     ReusePolicy policy;
 };

@@ -158,6 +158,7 @@ private:
         prompt.tokens = request.prompt.tokens;
         prompt.segments = registry_.segment(request.prompt, request.spans, scope, options_.chunker);
         prompt.page_keys = prefix_chain(scope, prompt.tokens);
+        prompt.outline = outline_prompt(request.prompt, prompt.segments);
         prompt.unmapped =
             !has_usable_offsets(request.prompt) &&
             std::any_of(request.spans.begin(), request.spans.end(),

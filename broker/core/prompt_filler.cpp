@@ -164,7 +164,8 @@ Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const 
                             .tokens = prompt.tokens,
                             .n_keep = pinned.plan.n_keep,
                             .blocks = pinned.blocks,
-                            .selector = pinned.plan.mend ? prompt.policy.selector.get() : nullptr},
+                            .selector = pinned.plan.mend ? prompt.policy.selector.get() : nullptr,
+                            .outline = &prompt.outline},
                            tick);
 }
 

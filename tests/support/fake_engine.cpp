@@ -133,7 +133,7 @@ std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
     }
     if (plan.selector == nullptr) return {};
     const auto stages = plan.selector->stages();
-    if (stages.empty()) return plan.selector->rows({spans, plan.outline});
+    if (stages.empty()) return plan.selector->pick({spans, plan.outline}).rows;
     for (size_t stage = 0; stage < stages.size(); ++stage) {
         std::vector<float> deviation;
         for (const int32_t row : active) {

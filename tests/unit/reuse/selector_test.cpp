@@ -42,21 +42,21 @@ const std::vector<PassiveSpan> kSpans = {
 
 TEST(Selector, NoneChoosesNothing) {
     const auto selector = make({.policy = "none"});
-    EXPECT_THAT(selector->rows({kSpans}), IsEmpty());
+    EXPECT_THAT(selector->pick({kSpans}).rows, IsEmpty());
     EXPECT_THAT(selector->stages(), IsEmpty());
 }
 
 TEST(Selector, FullChoosesSettledRowsToo) {
-    EXPECT_THAT(make({.policy = "full"})->rows({kSpans}),
+    EXPECT_THAT(make({.policy = "full"})->pick({kSpans}).rows,
                 ElementsAre(4, 5, 6, 10, 11, 12, 13, 14, 20, 21));
 }
 
 TEST(Selector, EpicChoosesTheHeadsOfUnsettledChunks) {
-    EXPECT_THAT(make({.policy = "epic", .head_rows = 3})->rows({kSpans}),
+    EXPECT_THAT(make({.policy = "epic", .head_rows = 3})->pick({kSpans}).rows,
                 ElementsAre(10, 11, 12, 20, 21));
-    EXPECT_THAT(make({.policy = "epic", .head_rows = 1024})->rows({kSpans}),
+    EXPECT_THAT(make({.policy = "epic", .head_rows = 1024})->pick({kSpans}).rows,
                 ElementsAre(10, 11, 12, 13, 14, 20, 21));
-    EXPECT_THAT(make({.policy = "epic", .head_rows = 1})->rows(Selection{}), IsEmpty());
+    EXPECT_THAT(make({.policy = "epic", .head_rows = 1})->pick(Selection{}).rows, IsEmpty());
 }
 
 TEST(Selector, CacheBlendKeepsTheRowsThatDeviateMost) {
