@@ -32,7 +32,7 @@ std::string last_word(const Statement& statement) {
 
 void add_sentence(const Statement& statement, TaskStage stage, std::string& text,
                   std::vector<TaskHint>& hints) {
-    if (!text.empty()) text += ' ';
+    text += ' ';
     if (statement.form == Form::kItCarries) {
         const auto end = static_cast<uint32_t>(text.size() + 2);
         hints.push_back({statement.chunk, end, ship_text(statement.ship)});
@@ -54,10 +54,8 @@ std::string cargo_text(int32_t cargo) { return text_at(cargo_words(), cargo); }
 std::vector<std::string> chunk_texts(const Ledger& ledger, TaskStage stage,
                                      std::vector<TaskHint>& hints) {
     std::vector<std::string> texts(ledger.labels.size());
-    if (stage == TaskStage::kSentences) {
-        for (size_t i = 0; i < texts.size(); ++i) {
-            texts[i] = "Note " + text_at(note_labels(), ledger.labels[i]) + '.';
-        }
+    for (size_t i = 0; i < texts.size(); ++i) {
+        texts[i] = "Note " + text_at(note_labels(), ledger.labels[i]) + '.';
     }
     for (const Statement& statement : ledger.statements) {
         add_sentence(statement, stage, texts[static_cast<size_t>(statement.chunk)], hints);

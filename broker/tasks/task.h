@@ -37,7 +37,7 @@ std::optional<TaskKind> task_kind_from(std::string_view text);
 enum class TaskStage {
     kPairs,      // "Mira silk. Tarn Mira."  ? Mira
     kWords,      // "Mira carries silk. Tarn matches Mira."  ? Mira carries
-    kSentences,  // titles, ends of sentences and whole questions too
+    kSentences,  // ends of sentences and whole questions too
 };
 
 std::optional<TaskStage> task_stage_from(std::string_view text);
