@@ -20,22 +20,29 @@ constexpr int kLanes = 16;
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 typedef float LanesAnywhere __attribute__((vector_size(4 * kLanes), aligned(4)));
 typedef int32_t IntLanes __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t WordLanes __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t HalfLanes __attribute__((vector_size(2 * kLanes)));
+typedef uint16_t HalfLanesAnywhere __attribute__((vector_size(2 * kLanes), aligned(2)));
 
 inline Lanes load(const float* at) { return *reinterpret_cast<const LanesAnywhere*>(at); }
 inline void store(float* at, Lanes value) { *reinterpret_cast<LanesAnywhere*>(at) = value; }
 
-inline float value(float x) { return x; }
-inline float value(uint16_t x) {
-    const uint32_t bits = uint32_t{x} << 16;
-    float f;
-    std::memcpy(&f, &bits, 4);
-    return f;
+// 16 numbers from and to memory, where they are of type float or bfloat16.
+inline Lanes read(const float* at) { return load(at); }
+inline Lanes read(const uint16_t* at) {
+    const HalfLanes bits = *reinterpret_cast<const HalfLanesAnywhere*>(at);
+    return (Lanes)(__builtin_convertvector(bits, WordLanes) << 16);
 }
-inline void put(float& to, float x) { to = x; }
-inline void put(uint16_t& to, float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, 4);
-    to = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+inline void write(float* at, Lanes value) { store(at, value); }
+inline void write(uint16_t* at, Lanes value) {
+    const WordLanes bits = (WordLanes)value;
+    const WordLanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    *reinterpret_cast<HalfLanesAnywhere*>(at) = __builtin_convertvector(rounded, HalfLanes);
+}
+inline float sum(Lanes value) {
+    float total = 0;
+    for (int i = 0; i < kLanes; ++i) total += value[i];
+    return total;
 }
 
 // e^x for x <= 0, to about 1e-7; 0 for x < -87.
@@ -185,15 +192,15 @@ struct Attention {
     const float *cosines, *sines;  // of each row
     const int32_t* lengths;
 
-    void read(int row, int column, float* to) const {
+    void read_head(int row, int column, float* to) const {
         const T* from = qkv + size_t(row) * heads.width() + column;
-        for (int d = 0; d < kDim; ++d) to[d] = value(from[d]);
+        for (int d = 0; d < kDim; d += kLanes) store(to + d, read(from + d));
     }
     void read_query(const Prompt& prompt, const Rows& rows, int head, float (*q)[kDim]) const {
         std::memset(q, 0, sizeof(float) * kBlock * kDim);
         for (int r = 0; r < rows.n; ++r) {
             const int row = prompt.first + rows.begin + r;
-            read(row, head * kDim, q[r]);
+            read_head(row, head * kDim, q[r]);
             turn(q[r], cosines + size_t(row) * kHalf, sines + size_t(row) * kHalf,
                  1 / std::sqrt(float(kDim)), 1);
         }
@@ -204,8 +211,8 @@ struct Attention {
         v.reset(n);
         for (int r = 0; r < n; ++r) {
             const int row = prompt.first + r;
-            read(row, (heads.n_head + kv) * kDim, &k.rows[size_t(r) * kDim]);
-            read(row, (heads.n_head + heads.n_head_kv + kv) * kDim, &v.rows[size_t(r) * kDim]);
+            read_head(row, (heads.n_head + kv) * kDim, &k.rows[size_t(r) * kDim]);
+            read_head(row, (heads.n_head + heads.n_head_kv + kv) * kDim, &v.rows[size_t(r) * kDim]);
             turn(&k.rows[size_t(r) * kDim], cosines + size_t(row) * kHalf,
                  sines + size_t(row) * kHalf, 1, 1);
         }
@@ -245,7 +252,7 @@ void attention_forward(Attention<T> in, const Prompt& prompt, T* out, float* log
         const int group = in.heads.n_head / in.heads.n_head_kv;
         for (int head = kv * group; head < (kv + 1) * group; ++head) {
             each_block(prompt, in.lengths, [&](const Rows& rows) {
-                float q[kBlock][kDim], sum[kBlock][kDim] = {};
+                float q[kBlock][kDim], mixed[kBlock][kDim] = {};
                 in.read_query(prompt, rows, head, q);
                 in.both_products(q, k, rows, scores.data(), stride);
                 in.hide(rows, scores.data(), stride);
@@ -265,18 +272,18 @@ void attention_forward(Attention<T> in, const Prompt& prompt, T* out, float* log
                         store(s + j, p);
                         sums += p;
                     }
-                    total[r] = 0;
-                    for (int i = 0; i < kLanes; ++i) total[r] += sums[i];
+                    total[r] = sum(sums);
                     if (r < rows.n)
                         log_sums[size_t(prompt.first + rows.begin + r) * in.heads.n_head + head] =
                             highest + std::log(total[r]);
                 }
-                gather(scores.data(), stride, v.rows.data(), rows.doc, sum);
+                gather(scores.data(), stride, v.rows.data(), rows.doc, mixed);
                 gather(scores.data() + rows.tail(), stride, v.rows.data() + size_t(rows.own) * kDim,
-                       rows.own_end() - rows.own, sum);
+                       rows.own_end() - rows.own, mixed);
                 for (int r = 0; r < rows.n; ++r) {
                     T* to = out + (size_t(prompt.first + rows.begin + r) * in.heads.n_head + head) * kDim;
-                    for (int d = 0; d < kDim; ++d) put(to[d], sum[r][d] / total[r]);
+                    for (int d = 0; d < kDim; d += kLanes)
+                        write(to + d, load(mixed[r] + d) / total[r]);
                 }
             });
         }
@@ -305,9 +312,10 @@ void attention_backward(Attention<T> in, const Prompt& prompt, const T* out, con
                 std::fill(log_sum, log_sum + kBlock, INFINITY);
                 for (int r = 0; r < rows.n; ++r) {
                     const size_t row = size_t(prompt.first + rows.begin + r) * in.heads.n_head + head;
-                    for (int d = 0; d < kDim; ++d) {
-                        g[r][d] = value(grad_out[row * kDim + d]);
-                        mean[r] += g[r][d] * value(out[row * kDim + d]);
+                    for (int d = 0; d < kDim; d += kLanes) {
+                        const Lanes of_row = read(grad_out + row * kDim + d);
+                        store(g[r] + d, of_row);
+                        mean[r] += sum(of_row * read(out + row * kDim + d));
                     }
                     log_sum[r] = log_sums[row];
                 }
@@ -335,7 +343,7 @@ void attention_backward(Attention<T> in, const Prompt& prompt, const T* out, con
                     turn(dq[r], in.cosines + size_t(row) * kHalf, in.sines + size_t(row) * kHalf,
                          1 / std::sqrt(float(kDim)), -1);
                     T* to = grad + size_t(row) * width + head * kDim;
-                    for (int d = 0; d < kDim; ++d) put(to[d], dq[r][d]);
+                    for (int d = 0; d < kDim; d += kLanes) write(to + d, load(dq[r] + d));
                 }
             });
         }
@@ -344,9 +352,9 @@ void attention_backward(Attention<T> in, const Prompt& prompt, const T* out, con
             float* dk = &grad_k[size_t(r) * kDim];
             turn(dk, in.cosines + size_t(row) * kHalf, in.sines + size_t(row) * kHalf, 1, -1);
             T* to = grad + size_t(row) * width + (in.heads.n_head + kv) * kDim;
-            for (int d = 0; d < kDim; ++d) {
-                put(to[d], dk[d]);
-                put(to[in.heads.n_head_kv * kDim + d], grad_v[size_t(r) * kDim + d]);
+            for (int d = 0; d < kDim; d += kLanes) {
+                write(to + d, load(dk + d));
+                write(to + in.heads.n_head_kv * kDim + d, load(&grad_v[size_t(r) * kDim + d]));
             }
         }
     }
@@ -358,11 +366,12 @@ void norm_forward(const float* x, const float* weight, T* y, float* inverse, int
 #pragma omp parallel for
     for (int64_t r = 0; r < rows; ++r) {
         const float* in = x + r * width;
-        float sum = 0;
-        for (int64_t i = 0; i < width; ++i) sum += in[i] * in[i];
-        const float scale = 1 / std::sqrt(sum / float(width) + eps);
+        Lanes squares = {};
+        for (int64_t i = 0; i < width; i += kLanes) squares += load(in + i) * load(in + i);
+        const float scale = 1 / std::sqrt(sum(squares) / float(width) + eps);
         inverse[r] = scale;
-        for (int64_t i = 0; i < width; ++i) put(y[r * width + i], in[i] * scale * weight[i]);
+        for (int64_t i = 0; i < width; i += kLanes)
+            write(y + r * width + i, load(in + i) * scale * load(weight + i));
     }
 }
 
@@ -378,13 +387,14 @@ void norm_backward(const float* x, const float* weight, const float* inverse, co
         for (int64_t r = 0; r < rows; ++r) {
             const float *in = x + r * width, scale = inverse[r];
             const T* g = grad_y + r * width;
-            float dot = 0;
-            for (int64_t i = 0; i < width; ++i) dot += value(g[i]) * weight[i] * in[i];
-            const float back = dot * scale * scale * scale / float(width);
-            for (int64_t i = 0; i < width; ++i) {
-                const float gi = value(g[i]);
-                mine[size_t(i)] += gi * in[i] * scale;
-                grad_x[r * width + i] = gi * weight[i] * scale - in[i] * back;
+            Lanes dots = {};
+            for (int64_t i = 0; i < width; i += kLanes)
+                dots += read(g + i) * load(weight + i) * load(in + i);
+            const float back = sum(dots) * scale * scale * scale / float(width);
+            for (int64_t i = 0; i < width; i += kLanes) {
+                const Lanes gi = read(g + i), xi = load(in + i);
+                store(&mine[size_t(i)], load(&mine[size_t(i)]) + gi * xi * scale);
+                store(grad_x + r * width + i, gi * load(weight + i) * scale - xi * back);
             }
         }
 #pragma omp critical
@@ -392,20 +402,20 @@ void norm_backward(const float* x, const float* weight, const float* inverse, co
     }
 }
 
+inline Lanes sigmoid(Lanes x) {
+    const Lanes e = exponential(x < 0 ? x : -x);
+    return (x < 0 ? e : Lanes{} + 1.0f) / (1.0f + e);
+}
+
 // y = silu(gate) * up; a row of x is the gate, then up.
 template <typename T>
 void gate_forward(const T* x, T* y, int64_t rows, int64_t width) {
 #pragma omp parallel for
     for (int64_t r = 0; r < rows; ++r) {
-        const T *gate = x + r * 2 * width, *up = gate + width;
+        const T* gate = x + r * 2 * width;
         for (int64_t i = 0; i < width; i += kLanes) {
-            Lanes g, u;
-            for (int l = 0; l < kLanes; ++l) g[l] = value(gate[i + l]), u[l] = value(up[i + l]);
-            const Lanes away = g < 0 ? g : -g;
-            const Lanes e = exponential(away);
-            const Lanes sigmoid = (g < 0 ? e : Lanes{} + 1.0f) / (1.0f + e);
-            const Lanes result = g * sigmoid * u;
-            for (int l = 0; l < kLanes; ++l) put(y[r * width + i + l], result[l]);
+            const Lanes g = read(gate + i);
+            write(y + r * width + i, g * sigmoid(g) * read(gate + width + i));
         }
     }
 }
@@ -414,24 +424,12 @@ template <typename T>
 void gate_backward(const T* x, const T* grad_y, T* grad_x, int64_t rows, int64_t width) {
 #pragma omp parallel for
     for (int64_t r = 0; r < rows; ++r) {
-        const T *gate = x + r * 2 * width, *up = gate + width;
-        T *grad_gate = grad_x + r * 2 * width, *grad_up = grad_gate + width;
+        const T* gate = x + r * 2 * width;
+        T* grad_gate = grad_x + r * 2 * width;
         for (int64_t i = 0; i < width; i += kLanes) {
-            Lanes g, u, d;
-            for (int l = 0; l < kLanes; ++l) {
-                g[l] = value(gate[i + l]);
-                u[l] = value(up[i + l]);
-                d[l] = value(grad_y[r * width + i + l]);
-            }
-            const Lanes away = g < 0 ? g : -g;
-            const Lanes e = exponential(away);
-            const Lanes sigmoid = (g < 0 ? e : Lanes{} + 1.0f) / (1.0f + e);
-            const Lanes dg = d * u * sigmoid * (1.0f + g * (1.0f - sigmoid));
-            const Lanes du = d * g * sigmoid;
-            for (int l = 0; l < kLanes; ++l) {
-                put(grad_gate[i + l], dg[l]);
-                put(grad_up[i + l], du[l]);
-            }
+            const Lanes g = read(gate + i), d = read(grad_y + r * width + i), s = sigmoid(g);
+            write(grad_gate + i, d * read(gate + width + i) * s * (1.0f + g * (1.0f - s)));
+            write(grad_gate + width + i, d * g * s);
         }
     }
 }

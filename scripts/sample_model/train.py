@@ -28,6 +28,8 @@ class Phase:
     until: float       # moving accuracy; 2: up to the last step
     questions: int = 16
     rows: int = 6000   # of tokens a step, about
+    rate: float = 0.007  # of Muon
+    steps_max: int = 10**9
 
 
 class State:
@@ -37,7 +39,7 @@ class State:
         torch.manual_seed(seed)
         self.seed, self.phases = seed, phases
         self.model = Model(shape, dtype)
-        self.optimizer = Optimizer(self.model)
+        self.optimizer = Optimizer(self.model, dtype)
         self.step = self.phase = self.phase_step = 0
         self.accuracy = 0.0
         self.seconds = 0.0
@@ -117,9 +119,9 @@ def make_tokenizer(program, path):
     return Tokenizer.load(path)
 
 
-def learning_rate(step, phase_step, options):
+def learning_rate(step, phase_step, phase, options):
     """Warms up at the start and after a change of phase; falls to nothing over the last steps."""
-    rate = options.rate * min(1.0, (step + 1) / 100)
+    rate = phase.rate * min(1.0, (step + 1) / 100)
     rate *= min(1.0, 0.5 + phase_step / 200) if step > 100 else 1.0
     left = (options.steps - step) / max(1, options.cooldown)
     return rate * max(min(1.0, left), 0.02)
@@ -155,7 +157,7 @@ def loop(state, feed, options, log, checkpoint, tokenizer):
         loss, right, hinted = state.model.loss(batch, options.hints, tokenizer.eos)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-        rate = learning_rate(state.step, state.phase_step, options)
+        rate = learning_rate(state.step, state.phase_step, state.phases[state.phase], options)
         state.optimizer.step(rate, rate * options.adam_ratio)
         state.step += 1
         state.phase_step += 1
@@ -176,7 +178,8 @@ def loop(state, feed, options, log, checkpoint, tokenizer):
                 state.model, options.program, tokenizer, phase.kinds, size[0], size[1], 100,
                 phase.stage)}) + "\n")
         phase = state.phases[state.phase]
-        done = state.accuracy >= phase.until and state.phase_step >= 100
+        done = (state.accuracy >= phase.until and state.phase_step >= 100
+                or state.phase_step >= phase.steps_max)
         if done and state.phase + 1 < len(state.phases):
             log.write(json.dumps({"step": state.step, "phase_done": state.phase,
                                   "accuracy": round(state.accuracy, 4)}) + "\n")
