@@ -25,8 +25,8 @@ def attend(q, k, v):
 
 class PlainAttention:
     """Attention of prompts with one question each, by the book. With `reuse` each chunk's rows see
-    BOS and their own chunk only, as if encoded alone behind BOS and turned to their place; all other
-    rows see everything in front of them."""
+    BOS and their own chunk only, as if encoded alone behind BOS and turned to their place; all
+    other rows see everything in front of them."""
 
     def __init__(self, model, prompts, batch, reuse):
         self.shape, self.prompts, self.parts = model.shape, prompts, batch.prompts

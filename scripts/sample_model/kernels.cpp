@@ -1,5 +1,5 @@
 // The parts of a training step that are slow as single operations of PyTorch's on a CPU: attention
-// within prompts, norms and gates. Each has its gradient behind it. T is float, or bfloat16 as bits.
+// within prompts, norms and gates, each with its gradient. T is float, or bfloat16 as bits.
 //
 // A prompt is n_doc rows that attend causally, then questions, each of which sees those rows and
 // its own rows before. q, k and v of a row stand behind each other in one row of `qkv`.
@@ -12,9 +12,9 @@
 
 namespace {
 
-constexpr int kDim = 32;    // of a head
+constexpr int kDim = 32;  // of a head
 constexpr int kHalf = kDim / 2;
-constexpr int kBlock = 8;   // rows that share a pass over their columns
+constexpr int kBlock = 8;  // rows that share a pass over their columns
 constexpr int kLanes = 16;
 
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
@@ -84,7 +84,8 @@ struct Side {
     }
     void transpose() {
         for (int r = 0; r < n; ++r)
-            for (int d = 0; d < kDim; ++d) columns[size_t(d) * stride + r] = rows[size_t(r) * kDim + d];
+            for (int d = 0; d < kDim; ++d)
+                columns[size_t(d) * stride + r] = rows[size_t(r) * kDim + d];
     }
 };
 
@@ -117,8 +118,7 @@ inline void products(const float (*a)[kDim], const float* columns, int stride, i
 }
 
 // sum[r] += weights[r][j] * rows[j]
-inline void gather(const float* weights, int stride, const float* rows, int n,
-                   float (*sum)[kDim]) {
+inline void gather(const float* weights, int stride, const float* rows, int n, float (*sum)[kDim]) {
     Lanes one[kBlock], two[kBlock];
     for (int r = 0; r < kBlock; ++r) {
         one[r] = load(sum[r]);
@@ -220,8 +220,8 @@ struct Attention {
         v.transpose();
     }
     // Products of the rows with all columns that any of them sees; the document's first.
-    static void both_products(const float (*a)[kDim], const Side& side, const Rows& rows, float* out,
-                              int stride) {
+    static void both_products(const float (*a)[kDim], const Side& side, const Rows& rows,
+                              float* out, int stride) {
         products(a, side.columns.data(), side.stride, rows.doc, out, stride);
         products(a, side.columns.data() + rows.own, side.stride, rows.own_end() - rows.own,
                  out + rows.tail(), stride);
@@ -281,7 +281,8 @@ void attention_forward(Attention<T> in, const Prompt& prompt, T* out, float* log
                 gather(scores.data() + rows.tail(), stride, v.rows.data() + size_t(rows.own) * kDim,
                        rows.own_end() - rows.own, mixed);
                 for (int r = 0; r < rows.n; ++r) {
-                    T* to = out + (size_t(prompt.first + rows.begin + r) * in.heads.n_head + head) * kDim;
+                    T* to = out +
+                            (size_t(prompt.first + rows.begin + r) * in.heads.n_head + head) * kDim;
                     for (int d = 0; d < kDim; d += kLanes)
                         write(to + d, load(mixed[r] + d) / total[r]);
                 }
@@ -311,7 +312,8 @@ void attention_backward(Attention<T> in, const Prompt& prompt, const T* out, con
                 float mean[kBlock] = {}, log_sum[kBlock];
                 std::fill(log_sum, log_sum + kBlock, INFINITY);
                 for (int r = 0; r < rows.n; ++r) {
-                    const size_t row = size_t(prompt.first + rows.begin + r) * in.heads.n_head + head;
+                    const size_t row =
+                        size_t(prompt.first + rows.begin + r) * in.heads.n_head + head;
                     for (int d = 0; d < kDim; d += kLanes) {
                         const Lanes of_row = read(grad_out + row * kDim + d);
                         store(g[r] + d, of_row);
@@ -459,35 +461,35 @@ void all_backward(const void* qkv, const float* cosines, const float* sines, con
 
 }  // namespace
 
-#define EXPORT(NAME, T)                                                                           \
-    extern "C" void attention_forward_##NAME(                                                     \
-        const void* qkv, const float* c, const float* s, const int32_t* prompts, int n,           \
-        const int32_t* lengths, int n_head, int n_head_kv, void* out, float* log_sums) {          \
-        all_forward<T>(qkv, c, s, prompts, n, lengths, n_head, n_head_kv, out, log_sums);         \
-    }                                                                                             \
-    extern "C" void attention_backward_##NAME(                                                    \
-        const void* qkv, const float* c, const float* s, const int32_t* prompts, int n,           \
-        const int32_t* lengths, int n_head, int n_head_kv, const void* out,                       \
-        const float* log_sums, const void* grad_out, void* grad) {                                \
-        all_backward<T>(qkv, c, s, prompts, n, lengths, n_head, n_head_kv, out, log_sums,         \
-                        grad_out, grad);                                                          \
-    }                                                                                             \
-    extern "C" void norm_forward_##NAME(const float* x, const float* w, void* y, float* inverse,  \
-                                        int64_t rows, int64_t width, float eps) {                 \
-        norm_forward(x, w, static_cast<T*>(y), inverse, rows, width, eps);                        \
-    }                                                                                             \
-    extern "C" void norm_backward_##NAME(const float* x, const float* w, const float* inverse,    \
-                                         const void* grad_y, float* grad_x, float* grad_w,        \
-                                         int64_t rows, int64_t width) {                           \
-        norm_backward(x, w, inverse, static_cast<const T*>(grad_y), grad_x, grad_w, rows, width); \
-    }                                                                                             \
-    extern "C" void gate_forward_##NAME(const void* x, void* y, int64_t rows, int64_t width) {    \
-        gate_forward(static_cast<const T*>(x), static_cast<T*>(y), rows, width);                  \
-    }                                                                                             \
-    extern "C" void gate_backward_##NAME(const void* x, const void* grad_y, void* grad_x,         \
-                                         int64_t rows, int64_t width) {                           \
-        gate_backward(static_cast<const T*>(x), static_cast<const T*>(grad_y),                    \
-                      static_cast<T*>(grad_x), rows, width);                                      \
+#define EXPORT(NAME, T)                                                                            \
+    extern "C" void attention_forward_##NAME(                                                      \
+        const void* qkv, const float* c, const float* s, const int32_t* prompts, int n,            \
+        const int32_t* lengths, int n_head, int n_head_kv, void* out, float* log_sums) {           \
+        all_forward<T>(qkv, c, s, prompts, n, lengths, n_head, n_head_kv, out, log_sums);          \
+    }                                                                                              \
+    extern "C" void attention_backward_##NAME(                                                     \
+        const void* qkv, const float* c, const float* s, const int32_t* prompts, int n,            \
+        const int32_t* lengths, int n_head, int n_head_kv, const void* out, const float* log_sums, \
+        const void* grad_out, void* grad) {                                                        \
+        all_backward<T>(qkv, c, s, prompts, n, lengths, n_head, n_head_kv, out, log_sums,          \
+                        grad_out, grad);                                                           \
+    }                                                                                              \
+    extern "C" void norm_forward_##NAME(const float* x, const float* w, void* y, float* inverse,   \
+                                        int64_t rows, int64_t width, float eps) {                  \
+        norm_forward(x, w, static_cast<T*>(y), inverse, rows, width, eps);                         \
+    }                                                                                              \
+    extern "C" void norm_backward_##NAME(const float* x, const float* w, const float* inverse,     \
+                                         const void* grad_y, float* grad_x, float* grad_w,         \
+                                         int64_t rows, int64_t width) {                            \
+        norm_backward(x, w, inverse, static_cast<const T*>(grad_y), grad_x, grad_w, rows, width);  \
+    }                                                                                              \
+    extern "C" void gate_forward_##NAME(const void* x, void* y, int64_t rows, int64_t width) {     \
+        gate_forward(static_cast<const T*>(x), static_cast<T*>(y), rows, width);                   \
+    }                                                                                              \
+    extern "C" void gate_backward_##NAME(const void* x, const void* grad_y, void* grad_x,          \
+                                         int64_t rows, int64_t width) {                            \
+        gate_backward(static_cast<const T*>(x), static_cast<const T*>(grad_y),                     \
+                      static_cast<T*>(grad_x), rows, width);                                       \
     }
 
 EXPORT(float, float)

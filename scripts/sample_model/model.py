@@ -10,9 +10,10 @@ from . import kernels
 
 
 LOOK_BACK = 5.0  # how much heads that look back prefer their row, at the start
-# From a value to its key in "Mira carries silk" and "Mira never carries silk", and from the colon of
-# "What does Mira carry?\\nAnswer:" to the ship.
-LOOK_BACK_ROWS = (1, 2, 3, 5)
+# {layer: rows that its first heads look back}. From a value to its key in "Mira carries silk" and
+# "Mira never carries silk"; from the colon behind "What does Mira carry?" to the ship; once "it" is
+# resolved, from the value of "It carries silk" to it.
+LOOK_BACK_ROWS = {0: (1, 2, 3, 5), 2: (2, 5)}
 
 
 @dataclasses.dataclass
@@ -89,7 +90,8 @@ class Model(torch.nn.Module):
         common = torch.randn(shape.n_embd)
         self.token_embd = torch.nn.Parameter(torch.randn(shape.n_vocab, shape.n_embd) + common)
         self.blocks = torch.nn.ModuleList(Block(shape, dtype) for _ in range(shape.n_layer))
-        look_back(self.blocks[0], common, LOOK_BACK_ROWS)
+        for layer, offsets in LOOK_BACK_ROWS.items():
+            look_back(self.blocks[layer], common, offsets)
         self.output_norm = torch.nn.Parameter(torch.ones(shape.n_embd))
         self.output = matrix(shape.n_embd, shape.n_vocab)
 

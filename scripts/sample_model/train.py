@@ -152,43 +152,57 @@ def run(options, phases):
 def loop(state, feed, options, log, checkpoint, tokenizer):
     losses, begin, saved = [], time.time(), time.time()
     while state.step < options.steps:
-        batch = feed.batch()
-        state.optimizer.zero()
-        loss, right, hinted = state.model.loss(batch, options.hints, tokenizer.eos)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-        rate = learning_rate(state.step, state.phase_step, state.phases[state.phase], options)
-        state.optimizer.step(rate, rate * options.adam_ratio)
-        state.step += 1
-        state.phase_step += 1
-        state.accuracy += (right - state.accuracy) * max(0.02, 1 / state.phase_step)
-        losses.append(loss.item())
+        loss, hinted, rows = train_step(state, feed.batch(), options, tokenizer.eos)
+        losses.append(loss)
         now = time.time()
         state.seconds, begin = state.seconds + now - begin, now
         if state.step % 50 == 0:
             log.write(json.dumps({
-                "step": state.step, "phase": state.phase, "loss": round(sum(losses) / len(losses), 4),
-                "accuracy": round(state.accuracy, 4), "hints": round(hinted, 3), "rows": len(batch.ids),
-                "seconds": round(state.seconds)}) + "\n")
+                "step": state.step, "phase": state.phase,
+                "loss": round(sum(losses) / len(losses), 4), "accuracy": round(state.accuracy, 4),
+                "hints": round(hinted, 3), "rows": rows, "seconds": round(state.seconds)}) + "\n")
             losses = []
         if state.step % options.evaluate == 0:
-            phase = state.phases[state.phase]
-            size = max(phase.sizes, key=lambda size: size[2])
-            log.write(json.dumps({"step": state.step, "size": size[:2], "kinds": evaluate.evaluate(
-                state.model, options.program, tokenizer, phase.kinds, size[0], size[1], 100,
-                phase.stage)}) + "\n")
-        phase = state.phases[state.phase]
-        done = (state.accuracy >= phase.until and state.phase_step >= 100
-                or state.phase_step >= phase.steps_max)
-        if done and state.phase + 1 < len(state.phases):
-            log.write(json.dumps({"step": state.step, "phase_done": state.phase,
-                                  "accuracy": round(state.accuracy, 4)}) + "\n")
-            state.phase, state.phase_step, state.accuracy = state.phase + 1, 0, 0.0
+            log_evaluation(state, options, log, tokenizer)
+        if change_phase(state, log):
             feed.close()
         if time.time() - saved > 60 or state.step == options.steps:
             state.save(checkpoint)
             saved = time.time()
     feed.close()
+
+
+def train_step(state, batch, options, end):
+    state.optimizer.zero()
+    loss, right, hinted = state.model.loss(batch, options.hints, end)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+    rate = learning_rate(state.step, state.phase_step, state.phases[state.phase], options)
+    state.optimizer.step(rate, rate * options.adam_ratio)
+    state.step += 1
+    state.phase_step += 1
+    state.accuracy += (right - state.accuracy) * max(0.02, 1 / state.phase_step)
+    return loss.item(), hinted, len(batch.ids)
+
+
+def log_evaluation(state, options, log, tokenizer):
+    phase = state.phases[state.phase]
+    chunks, sentences, _ = max(phase.sizes, key=lambda size: size[2])
+    kinds = evaluate.evaluate(state.model, options.program, tokenizer, phase.kinds, chunks,
+                              sentences, 100, phase.stage)
+    log.write(json.dumps({"step": state.step, "size": [chunks, sentences], "kinds": kinds}) + "\n")
+
+
+def change_phase(state, log):
+    phase = state.phases[state.phase]
+    done = (state.accuracy >= phase.until and state.phase_step >= 100
+            or state.phase_step >= phase.steps_max)
+    if not done or state.phase + 1 == len(state.phases):
+        return False
+    log.write(json.dumps({"step": state.step, "phase_done": state.phase,
+                          "accuracy": round(state.accuracy, 4)}) + "\n")
+    state.phase, state.phase_step, state.accuracy = state.phase + 1, 0, 0.0
+    return True
 
 
 def export(options):

@@ -280,8 +280,8 @@ TEST(Tasks, ASeedNamesATextForGood) {
     other.seed = 12;
     EXPECT_NE(all_text(tasks[0]), all_text(make_tasks(other, 1)[0]));
     EXPECT_EQ(tasks[0].chunks[0],
-              "Note laurel. Marlo carries amber. Thora carries silver. Quinn carries seeds. "
-              "Nia carries rope by night. Gilda carries amber. Jana carries amber.");
+              "Note poplar. Bela carries linen. Asta carries copper. Paco carries honey. "
+              "Flora carries wine. Gwen carries silver. Tilda is next.");
 }
 
 TEST(Tasks, HintsStandBehindTheWordsThatPoint) {
