@@ -68,7 +68,7 @@ def evaluate(model, program, tokenizer, kinds, chunks, sentences, n, stage="sent
     """{kind: {"dense": accuracy, "reuse": accuracy, "cross": share of questions that cross chunks,
     "reuse_cross": accuracy on those}}."""
     result = {}
-    for kind in kinds:
+    for kind in dict.fromkeys(kinds):
         stream = data.Stream(program, tokenizer, seed, stage, chunks, sentences, 1, [kind])
         right = collections.defaultdict(list)
         with torch.no_grad():
