@@ -138,7 +138,8 @@ using C = Config&;
 using V = std::string_view;
 
 constexpr ConfigOption kOptions[] = {
-    {"model.path", "--model", "SPOLIA_MODEL", "FILE", "the model, a GGUF file",
+    {"model.path", "--model", "SPOLIA_MODEL", "FILE",
+     "the model, a GGUF file; else the sample model",
      [](C c, V v) {
          c.model.path = v;
          return Status();

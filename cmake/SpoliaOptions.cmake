@@ -18,6 +18,9 @@ option(SPOLIA_UNIT_TESTS_ONLY "Build no other tests than unit tests" OFF)
 option(SPOLIA_WERROR "Treat warnings as errors" OFF)
 set(SPOLIA_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined")
 
+set(SPOLIA_SAMPLE_MODEL "${PROJECT_SOURCE_DIR}/broker/sample/sample_model.gguf" CACHE FILEPATH
+    "GGUF file that the program carries as its default model; none if it does not exist")
+
 find_program(SPOLIA_CCACHE ccache)
 if(SPOLIA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER "${SPOLIA_CCACHE}")

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -10,14 +11,15 @@
 
 #include <CLI/CLI.hpp>
 
-#include "adapters/llama/llama_engine.h"
-#include "adapters/llama/model.h"
-#include "adapters/llama/text_model.h"
 #include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/own_models.h"
 #include "broker/cli/picture_file.h"
 #include "broker/cli/progress.h"
+#include "broker/cli/quality_model.h"
 #include "broker/cli/report.h"
+#include "broker/cli/task_options.h"
+#include "broker/quality/built_in_tasks.h"
 #include "broker/quality/picture.h"
 #include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
@@ -39,7 +41,11 @@ greedy tokens (up to the first difference; whole answers) and the time of all pr
 process and this run. "of chunk rows" is the share that was recomputed, "of their work" what that
 took of computing all of them: a policy with check layers computes every row in front of them.
 
-Tasks are JSON lines; other members are ignored:
+Without --tasks they are generated: short notes about ships, with twelve kinds of questions, as
+`spolia tasks` writes them. The sample model, which is the default, was trained on such notes and
+knows nothing else. Other models can be asked the same, but may begin their answers in other words.
+
+Tasks of a file are JSON lines; other members are ignored:
 
   {"kind": "two_hops", "instructions": "...", "chunks": ["...", "..."],
    "questions": [{"question": "...", "answer": "...", "cross": true}]}
@@ -53,13 +59,17 @@ A policy is NAME[:key=value,...]; without --policy a sweep of all is measured:
 
 constexpr const char* kExamples = R"(
 Examples:
-  spolia bench quality --model model.gguf --tasks tasks.jsonl --picture quality.svg
+  spolia bench quality --picture quality.svg
+  spolia bench quality --kind two_hops --kind long --count 200 --chunks 9 --seed 7
+  spolia bench quality --model model.gguf --tasks tasks.jsonl --limit 100
   spolia bench quality --model model.gguf --tasks - --policy none --policy epic:head_rows=4 \
       --policy cacheblend:layer=3,ratio=0.15 --format markdown < tasks.jsonl)";
 
 struct Options {
     std::string model;
     std::string tasks;
+    TaskOptions built_in;
+    int count = 50;
     std::vector<std::string> policies;
     int limit = 0;
     int tokens = 32;
@@ -88,81 +98,69 @@ Result<std::vector<QualityTask>> read_task_file(const std::string& path) {
     return read_tasks(file, path);
 }
 
-// A model opened for prompts of known lengths.
-struct Bench {
-    std::unique_ptr<LlamaModel> model;
-    std::unique_ptr<LlamaTextModel> text;
-    std::vector<QualityPrompt> prompts;
-    std::unique_ptr<LlamaEngine> engine;
-};
-
-int32_t longest(const std::vector<QualityPrompt>& prompts) {
-    size_t most = 0;
-    for (const QualityPrompt& prompt : prompts) most = std::max(most, prompt.tokens.size());
-    return static_cast<int32_t>(most);
+Result<std::vector<QualityTask>> read_or_make_tasks(const Options& options) {
+    if (options.tasks.empty()) return built_in_tasks(options.built_in, options.count);
+    return read_task_file(options.tasks);
 }
 
-Result<Bench> open_bench(const Options& options, const std::vector<QualityTask>& tasks) {
-    Bench bench;
-    Result<std::unique_ptr<LlamaModel>> model =
-        LlamaModel::load({options.model, options.gpu_layers, {}});
-    if (!model) return std::move(model).error();
-    bench.model = std::move(model).value();
-    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(bench.model->get(), "");
-    if (!text) return std::move(text).error();
-    bench.text = std::move(text).value();
-    Result<std::vector<QualityPrompt>> prompts =
-        make_prompts(tasks, *bench.text, {bench.model->file_fingerprint(), ""}, options.limit);
-    if (!prompts) return std::move(prompts).error();
-    bench.prompts = std::move(prompts).value();
-
-    LlamaEngineOptions engine_options;
-    engine_options.n_ctx = longest(bench.prompts) + options.tokens;
-    engine_options.n_sequences = 1;
-    engine_options.n_threads = options.threads;
-    Result<std::unique_ptr<LlamaEngine>> engine = LlamaEngine::create(*bench.model, engine_options);
-    if (!engine) return std::move(engine).error();
-    bench.engine = std::move(engine).value();
-    return bench;
+Result<QualityModel> open_model(const Options& options, const std::vector<QualityTask>& tasks) {
+    const Result<std::filesystem::path> path = model_or_sample(options.model);
+    if (!path.ok()) return path.error();
+    return open_quality_model(
+        {*path, options.gpu_layers, options.threads, options.tokens, options.limit}, tasks);
 }
 
-Result<std::vector<WayFigures>> measure(const Options& options, const Bench& bench,
+Result<std::vector<WayFigures>> measure(const Options& options, const QualityModel& model,
                                         const std::vector<PolicySetting>& settings) {
     ProgressBar bar("quality", options.quiet);
-    return measure_quality(*bench.engine, *bench.text, bench.prompts, settings, options.tokens,
+    return measure_quality(*model.engine, *model.text, model.prompts, settings, options.tokens,
                            [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
 }
 
-std::string heading(const Options& options, const Bench& bench) {
-    const ModelInfo& model = bench.engine->info();
-    return model.name + (model.random_weights ? " (random weights)" : "") + ", " +
-           std::to_string(bench.prompts.size()) + " prompts of up to " +
-           std::to_string(longest(bench.prompts)) + " tokens, answers of up to " +
+std::string heading(const Options& options, const QualityModel& model) {
+    const ModelInfo& info = model.engine->info();
+    return info.name + (info.random_weights ? " (random weights)" : "") + ", " +
+           std::to_string(model.prompts.size()) + " prompts of up to " +
+           std::to_string(model.longest_prompt()) + " tokens, answers of up to " +
            std::to_string(options.tokens);
 }
 
-Json json_report(const Options& options, const Bench& bench, std::span<const WayFigures> ways) {
-    Json report = report_head("quality", bench.engine->info(), options.threads);
-    report["setup"] = {{"tasks", options.tasks},
-                       {"prompts", bench.prompts.size()},
-                       {"prompt_tokens_max", longest(bench.prompts)},
+// Where the tasks come from, so that they can be had again.
+Json tasks_json(const Options& options) {
+    if (!options.tasks.empty()) return options.tasks;
+    Json kinds = Json::array();
+    for (const TaskKind kind : options.built_in.kinds) kinds.push_back(to_string(kind));
+    return {{"kinds", kinds},
+            {"count", options.count},
+            {"chunks", options.built_in.n_chunks},
+            {"sentences", options.built_in.sentences_per_chunk},
+            {"seed", options.built_in.seed}};
+}
+
+Json json_report(const Options& options, const QualityModel& model,
+                 std::span<const WayFigures> ways) {
+    Json report = report_head("quality", model.engine->info(), options.threads);
+    report["setup"] = {{"tasks", tasks_json(options)},
+                       {"prompts", model.prompts.size()},
+                       {"prompt_tokens_max", model.longest_prompt()},
                        {"answer_tokens_max", options.tokens},
                        {"chunk_tokens_min", kQualityChunkTokensMin},
-                       {"support", to_string(bench.engine->info().support)}};
+                       {"support", to_string(model.engine->info().support)}};
     report["rows"] = quality_rows(ways);
     return report;
 }
 
-void print_report(const Options& options, const Bench& bench, std::span<const WayFigures> ways) {
+void print_report(const Options& options, const QualityModel& model,
+                  std::span<const WayFigures> ways) {
     if (options.format == "json") {
-        std::printf("%s\n", json_report(options, bench, ways).dump(2).c_str());
+        std::printf("%s\n", json_report(options, model, ways).dump(2).c_str());
         return;
     }
     const bool markdown = options.format == "markdown";
     const auto table = [&](const TableRows& rows) {
         return markdown ? markdown_table(rows) : format_table(rows);
     };
-    std::printf("%s\n\n%s\nAccuracy by task:\n\n%s", heading(options, bench).c_str(),
+    std::printf("%s\n\n%s\nAccuracy by task:\n\n%s", heading(options, model).c_str(),
                 table(quality_table(ways)).c_str(), table(accuracy_table(ways)).c_str());
 }
 
@@ -174,17 +172,17 @@ int bench_quality(const Options& options) {
             return fail_bench("quality", status.error());
         }
     }
-    const Result<std::vector<QualityTask>> tasks = read_task_file(options.tasks);
+    const Result<std::vector<QualityTask>> tasks = read_or_make_tasks(options);
     if (!tasks.ok()) return fail_bench("quality", tasks.error());
-    const Result<Bench> bench = open_bench(options, *tasks);
-    if (!bench.ok()) return fail_bench("quality", bench.error());
-    if (settings->empty()) *settings = default_policies(bench->engine->info());
-    const Result<std::vector<WayFigures>> ways = measure(options, *bench, *settings);
+    const Result<QualityModel> model = open_model(options, *tasks);
+    if (!model.ok()) return fail_bench("quality", model.error());
+    if (settings->empty()) *settings = default_policies(model->engine->info());
+    const Result<std::vector<WayFigures>> ways = measure(options, *model, *settings);
     if (!ways.ok()) return fail_bench("quality", ways.error());
-    print_report(options, *bench, *ways);
+    print_report(options, *model, *ways);
     if (options.picture.empty()) return kExitOk;
     const Status written =
-        write_picture_file(options.picture, draw_quality(*ways, heading(options, *bench)));
+        write_picture_file(options.picture, draw_quality(*ways, heading(options, *model)));
     return written.ok() ? kExitOk : fail_bench("quality", written.error());
 }
 
@@ -192,17 +190,25 @@ int bench_quality(const Options& options) {
 
 void add_bench_quality(CLI::App& bench, Run& run) {
     const auto options = std::make_shared<Options>();
-    CLI::App* command =
-        bench.add_subcommand("quality", "Answers under reuse against dense ones, on your tasks");
+    CLI::App* command = bench.add_subcommand("quality", "Answers under reuse against dense ones");
     command->footer(kAbout + describe_policies() + kExamples);
-    command->add_option("--model", options->model, "GGUF file")->required();
-    command->add_option("--tasks", options->tasks, "file of JSON lines; -: stdin")->required();
+    command->add_option("--model", options->model, "GGUF file; default: the sample model");
+    CLI::Option* tasks = command->add_option(
+        "--tasks", options->tasks, "file of JSON lines; -: stdin; default: generated ones");
+    command
+        ->add_option("--limit", options->limit,
+                     "questions of each kind at most, of --tasks; 0: all")
+        ->check(CLI::Range(0, 1'000'000))
+        ->capture_default_str()
+        ->needs(tasks);
+    std::vector<CLI::Option*> built_in = add_task_options(*command, options->built_in);
+    built_in.push_back(command->add_option("--count", options->count, "questions of each kind")
+                           ->check(CLI::Range(1, 8000))
+                           ->capture_default_str());
+    for (CLI::Option* option : built_in) option->group("Generated tasks")->excludes(tasks);
     command->add_option("--policy", options->policies, "may be repeated; default: a sweep")
         ->take_all()
         ->allow_extra_args(false);
-    command->add_option("--limit", options->limit, "questions of each kind at most; 0: all")
-        ->check(CLI::Range(0, 1'000'000))
-        ->capture_default_str();
     command->add_option("--tokens", options->tokens, "of each answer, at most")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();

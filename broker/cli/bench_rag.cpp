@@ -13,9 +13,9 @@
 #include "broker/cli/commands.h"
 #include "broker/cli/llama_server.h"
 #include "broker/cli/local_server.h"
+#include "broker/cli/own_models.h"
 #include "broker/cli/rag_workload.h"
 #include "broker/cli/report.h"
-#include "broker/cli/timing_model.h"
 
 namespace spolia {
 namespace {

@@ -13,8 +13,9 @@
 #include "broker/cli/commands.h"
 #include "broker/cli/llama_server.h"
 #include "broker/cli/local_server.h"
+#include "broker/cli/own_models.h"
 #include "broker/cli/report.h"
-#include "broker/cli/timing_model.h"
+#include "broker/cli/sample_answers.h"
 
 namespace spolia {
 namespace {
@@ -23,7 +24,8 @@ constexpr const char* kAbout =
     R"(A RAG session in a few minutes: takes documents from --corpus, starts a
 broker and asks over HTTP, cold, in the same order, and in a new order with each policy; then asks a
 stock llama-server --cache-reuse 64 the same. Without --model the timing model is used: its weights
-are random, so times mean something and its words do not.)";
+are random, so times mean something and its words do not. What reuse does to answers is shown by the
+sample model, on a few generated questions.)";
 
 struct Options {
     std::string model;
@@ -179,8 +181,13 @@ int demo(const Options& options) {
             std::fprintf(stderr, "without llama-server: %s\n", started.error().message.c_str());
         }
     }
-    const Status status = run_steps(options, **broker, peer.get());
-    return status ? kExitOk : fail(status.error());
+    if (Status status = run_steps(options, **broker, peer.get()); !status) {
+        return fail(status.error());
+    }
+    if (Status status = print_sample_answers(options.threads); !status) {
+        std::fprintf(stderr, "without the sample model: %s\n", status.error().message.c_str());
+    }
+    return kExitOk;
 }
 
 }  // namespace

@@ -16,8 +16,8 @@
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/llama_server.h"
+#include "broker/cli/own_models.h"
 #include "broker/cli/report.h"
-#include "broker/cli/timing_model.h"
 #include "broker/local_stack.h"
 #include "reuse/rope.h"
 
@@ -31,7 +31,7 @@ constexpr const char* kAbout = R"(Checks what serving needs, and measures what r
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
 folder, rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without
---model it uses the timing model (random weights). Exit code 1 when a check fails.)";
+--model it uses the sample model. Exit code 1 when a check fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
@@ -153,9 +153,9 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
     const ModelInfo& info = (*engine)->info();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     char text[256];
-    std::snprintf(text, sizeof text, "%s: %s, %.2f G parameters, loaded and checked in %.1f s%s",
+    std::snprintf(text, sizeof text, "%s: %s, %.1f M parameters, loaded and checked in %.1f s%s",
                   info.name.c_str(), info.architecture.c_str(),
-                  static_cast<double>(info.n_params) / 1e9, seconds,
+                  static_cast<double>(info.n_params) / 1e6, seconds,
                   info.random_weights ? " (random weights)" : "");
     findings.add("model", Verdict::kOk, text,
                  {{"random", info.random_weights},
@@ -192,10 +192,8 @@ int doctor(const Config& config, const std::string& format) {
     Findings findings;
     check_machine(findings);
     check_folder(config.cache.directory, findings);
-    Result<std::filesystem::path> path = config.model.path.empty()
-                                             ? timing_model()
-                                             : Result<std::filesystem::path>(config.model.path);
-    if (path) {
+    const Result<std::filesystem::path> path = model_or_sample(config.model.path);
+    if (path.ok()) {
         check_model(config, *path, findings);
     } else {
         findings.add("model", Verdict::kFailed, path.error().message);

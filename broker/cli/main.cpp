@@ -15,11 +15,11 @@ constexpr void (*kCommands[])(CLI::App&, spolia::Run&) = {
 
 constexpr const char* kExamples = R"(Examples:
   spolia serve --model model.gguf        OpenAI-compatible server on 127.0.0.1:8080
-  spolia serve --help                    all of its options
+  spolia serve --help                    all of its options; without --model: the sample model
   spolia demo                            a RAG session with and without reuse, timed
   spolia doctor --model model.gguf       what this machine and this model can do
   spolia bench rag --chunks 8            the measured table, on this machine
-  spolia bench quality --help            what reuse does to answers, on your tasks
+  spolia bench quality --help            what reuse does to answers
   spolia inspect CACHE_DIR --verify      what is stored, and whether it is whole
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.)";

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <thread>
@@ -10,6 +11,7 @@
 
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
+#include "broker/cli/own_models.h"
 #include "broker/http/server.h"
 #include "broker/local_stack.h"
 #include "broker/log.h"
@@ -17,7 +19,10 @@
 namespace spolia {
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kExamples = R"(Without a model it serves the sample model, which answers
+questions about the notes of `spolia tasks` and nothing else; give it --chunk-min 16.
+
+Examples:
   spolia serve --model qwen2-0_5b-instruct-q8_0.gguf
   spolia serve --model model.gguf --ctx-size 16384 --cache-dir ~/.cache/spolia
   spolia serve --config spolia.toml --log-format json
@@ -28,6 +33,10 @@ Clients use http://HOST:PORT/v1 as the base URL of OpenAI's API.)";
 int fail(const Error& error, int code) {
     std::fprintf(stderr, "spolia serve: %s\n", error.message.c_str());
     return code;
+}
+
+int fail(const Error& error) {
+    return fail(error, error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure);
 }
 
 // SIGINT and SIGTERM, taken by one thread: block() before any other thread starts, so that all
@@ -66,8 +75,11 @@ void watch_signals(std::promise<void>& stop, const std::atomic<bool>& loaded) {
     std::_Exit(kExitFailure);
 }
 
-int serve(const Config& config) {
+int serve(Config config) {
     start_log(config.log.format, config.log.level);
+    const Result<std::filesystem::path> model = model_or_sample(config.model.path);
+    if (!model.ok()) return fail(model.error());
+    config.model.path = *model;
     StopSignals::block();
     // Clients that went away and files that may not grow are errors of their writes.
     std::signal(SIGPIPE, SIG_IGN);
@@ -79,19 +91,13 @@ int serve(const Config& config) {
 
     Router router(config);
     Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
-    if (!server.ok()) {
-        const bool usage = server.error().code == ErrorCode::kInvalidArgument;
-        return fail(server.error(), usage ? kExitUsage : kExitFailure);
-    }
+    if (!server.ok()) return fail(server.error());
     const int64_t port = (*server)->port();
     log_event(LogLevel::kInfo, "listening; the model is loading",
               {{"host", config.server.host}, {"port", port}});
 
     Result<LocalStack> stack = open_local_stack(config);
-    if (!stack.ok()) {
-        const bool usage = stack.error().code == ErrorCode::kInvalidArgument;
-        return fail(stack.error(), usage ? kExitUsage : kExitFailure);
-    }
+    if (!stack.ok()) return fail(stack.error());
     router.attach(*stack->service);
     loaded = true;
     log_event(

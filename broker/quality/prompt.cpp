@@ -15,7 +15,7 @@ std::vector<Message> messages_of(const QualityTask& task, const QualityQuestion&
     std::vector<Message> messages;
     if (!task.instructions.empty()) messages.push_back({"system", {task.instructions}});
     messages.push_back({"user", task.chunks});
-    for (const QualityTurn& turn : question.history) {
+    for (const TaskTurn& turn : question.history) {
         messages.back().parts.push_back(turn.question);
         messages.push_back({"assistant", {turn.answer}});
         messages.push_back({"user", {}});

@@ -1,22 +1,19 @@
 #pragma once
 
+#include <cstdint>
 #include <istream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "broker/tasks/task.h"
 #include "index/result.h"
 
 namespace spolia {
 
-struct QualityTurn {
-    std::string question;
-    std::string answer;
-};
-
 struct QualityQuestion {
     std::string kind;
-    std::vector<QualityTurn> history;  // turns in front of it, behind the chunks
+    std::vector<TaskTurn> history;  // turns in front of it, behind the chunks
     std::string question;
     std::string answer;
     bool cross = false;  // no chunk alone gives the answer
@@ -24,7 +21,7 @@ struct QualityQuestion {
 
 // Chunks and the questions that are asked about them, one a prompt.
 struct QualityTask {
-    int32_t line = 0;  // of the file, from 1
+    int32_t line = 0;  // of the file, or of what `spolia tasks` writes, from 1
     std::string instructions;
     std::vector<std::string> chunks;
     std::vector<QualityQuestion> questions;

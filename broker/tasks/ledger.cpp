@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
 
 #include "broker/tasks/words.h"
 
@@ -56,6 +60,7 @@ public:
     }
 
 private:
+    // Those below that return a bool write their sentence, or nothing and false.
     void write_sentence() {
         if (antecedent_) {
             carries(Form::kItCarries, *antecedent_);
@@ -65,7 +70,9 @@ private:
         // Each ship that is named must have a cargo in the end.
         const bool free = n_left_ > static_cast<int32_t>(promised_.size()) + 1;
         const bool written = !shape_.simple && free && (next() || update() || never());
-        if (!written && !match_earlier_chunk() && !match_same_chunk()) define(Form::kCarries);
+        if (!written && !match_earlier_chunk() && !match_same_chunk()) {
+            carries(Form::kCarries, ship_to_define());
+        }
     }
 
     bool next() {
@@ -121,19 +128,22 @@ private:
 
     bool match_earlier_chunk() {
         if (!random_.chance(kMatchEarlierPercent)) return false;
-        return match([&](size_t i) { return ledger_.ships[i].path.back() < chunk_; });
+        match([&](size_t i) { return ledger_.ships[i].path.back() < chunk_; });
+        return true;
     }
 
     bool match_same_chunk() {
         if (!random_.chance(kMatchSamePercent)) return false;
-        return match([&](size_t i) {
+        match([&](size_t i) {
             const std::vector<int32_t>& path = ledger_.ships[i].path;
             return path.size() == 1 && path.front() == chunk_;
         });
+        return true;
     }
 
+    // A match with one of the wanted ships; where there is none, the ship has a cargo of its own.
     template <typename Wanted>
-    bool match(Wanted wanted) {
+    void match(Wanted wanted) {
         const size_t ship = ship_to_define();
         const std::optional<size_t> target = pick_target(ship, wanted);
         if (target) {
@@ -141,10 +151,7 @@ private:
         } else {
             carries(Form::kCarries, ship);
         }
-        return true;
     }
-
-    void define(Form form) { carries(form, ship_to_define()); }
 
     void carries(Form form, size_t ship) {
         ShipState& state = ledger_.ships[ship];

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "broker/tasks/random.h"
@@ -64,7 +63,7 @@ struct Ledger {
     int32_t n_chunks() const { return static_cast<int32_t>(labels.size()); }
 };
 
-// Ships there are bound the size: at most one sentence a ship (limits in words.h).
+// At most as many sentences as there are ship_names(), and chunks as there are note_labels().
 Ledger write_ledger(const LedgerShape& shape, TaskRandom& random);
 
 }  // namespace spolia

@@ -1,5 +1,8 @@
 #include "broker/tasks/phrases.h"
 
+#include <span>
+#include <string_view>
+
 #include "broker/tasks/words.h"
 
 namespace spolia {

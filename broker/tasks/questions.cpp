@@ -4,7 +4,9 @@
 #include <array>
 #include <iterator>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "broker/tasks/phrases.h"
 #include "broker/tasks/words.h"
@@ -45,8 +47,6 @@ public:
     }
 
 private:
-    using Ships = std::vector<const ShipState*>;
-
     static bool is_single_fact(const ShipState& ship) {
         return ship.plain && ship.depth == 0 && !ship.negated;
     }
@@ -59,7 +59,7 @@ private:
 
     template <typename Wanted>
     const ShipState* pick(Wanted wanted) {
-        Ships found;
+        std::vector<const ShipState*> found;
         for (const ShipState& ship : ledger_.ships) {
             if (wanted(ship)) found.push_back(&ship);
         }

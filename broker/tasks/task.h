@@ -67,7 +67,6 @@ struct TaskHint {
 struct Task {
     std::string kind;  // of its questions; "mixed" where they differ
     uint64_t seed = 0;
-    std::string instructions;
     std::vector<std::string> chunks;
     std::vector<TaskQuestion> questions;
     std::vector<TaskHint> hints;

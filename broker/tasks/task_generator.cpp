@@ -33,9 +33,11 @@ void ask_one(const Ledger& ledger, TaskKind kind, TaskStage stage, TaskRandom& r
     }
 }
 
+int32_t chunk_factor(TaskKind kind) { return kind == TaskKind::kLong ? kLongFactor : 1; }
+
 LedgerShape shape_for(const TaskOptions& options, TaskKind kind) {
     LedgerShape shape;
-    shape.n_chunks = options.n_chunks * (kind == TaskKind::kLong ? kLongFactor : 1);
+    shape.n_chunks = options.n_chunks * chunk_factor(kind);
     shape.sentences_per_chunk = options.sentences_per_chunk;
     shape.simple = options.stage == TaskStage::kPairs;
     shape.tails = options.stage == TaskStage::kSentences;
@@ -43,6 +45,18 @@ LedgerShape shape_for(const TaskOptions& options, TaskKind kind) {
 }
 
 Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
+
+Status check_size(const TaskOptions& options, TaskKind kind) {
+    const int64_t chunks = int64_t{options.n_chunks} * chunk_factor(kind);
+    const int64_t sentences = chunks * options.sentences_per_chunk;
+    const auto chunks_max = static_cast<int64_t>(note_labels().size());
+    const auto sentences_max = static_cast<int64_t>(ship_names().size());
+    if (chunks <= chunks_max && sentences <= sentences_max) return {};
+    return invalid("'" + std::string(to_string(kind)) + "' would have " + std::to_string(chunks) +
+                   " chunks and " + std::to_string(sentences) + " sentences; at most " +
+                   std::to_string(chunks_max) + " and " + std::to_string(sentences_max) +
+                   " are possible");
+}
 
 }  // namespace
 
@@ -53,16 +67,7 @@ Result<TaskGenerator> TaskGenerator::create(TaskOptions options) {
         return invalid("chunks, sentences and questions must be at least 1");
     }
     for (const TaskKind kind : options.kinds) {
-        const LedgerShape shape = shape_for(options, kind);
-        const int64_t sentences = int64_t{shape.n_chunks} * shape.sentences_per_chunk;
-        if (shape.n_chunks > static_cast<int32_t>(note_labels().size()) ||
-            sentences > static_cast<int64_t>(ship_names().size())) {
-            return invalid("'" + std::string(to_string(kind)) + "' would have " +
-                           std::to_string(shape.n_chunks) + " chunks and " +
-                           std::to_string(sentences) + " sentences; at most " +
-                           std::to_string(note_labels().size()) + " and " +
-                           std::to_string(ship_names().size()) + " are possible");
-        }
+        if (Status status = check_size(options, kind); !status) return status.error();
     }
     return TaskGenerator(std::move(options));
 }

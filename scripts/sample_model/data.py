@@ -15,31 +15,30 @@ ASKED = re.compile(r"(?:What does|And) (\w+)(?: carry)?\?$")
 class Question:
     kind: str
     cross: bool
-    ids: list       # the question, then the answer without its last token
-    targets: list   # the next token of each row, IGNORED where it is not learned
-    hints: list     # targets of rows that could know the answer before they are asked
-    answer: int     # row at which the answer's first token is predicted
+    ids: list[int]      # the question, then the answer without its last token
+    targets: list[int]  # the next token of each row, IGNORED where it is not learned
+    hints: list[int]    # targets of rows that could know the answer before they are asked
+    answer: int         # row at which the answer's first token is predicted
 
 
 @dataclasses.dataclass
 class Prompt:
-    doc: list        # BOS, the chunks, and the blank line behind each
-    hints: list      # targets of doc's rows
-    chunks: list     # (begin, end) rows of the chunks that a cache would hold
-    questions: list
+    doc: list[int]                 # BOS, the chunks, and the blank line behind each
+    hints: list[int]               # targets of doc's rows
+    chunks: list[tuple[int, int]]  # rows of the chunks that a cache would hold, from and to
+    questions: list[Question]
 
 
 class Encoder:
+    """Makes rows of tasks of a stage; the prompts are those that the chat template makes."""
+
     def __init__(self, tokenizer, stage):
         self.tokenizer = tokenizer
         self.suffix = "\nAnswer:" if stage == "sentences" else ""
         self.blank = tokenizer.encode("\n\n")
-        self.stop = set(tokenizer.encode(".")) | set(tokenizer.encode("?"))
 
-    def encode(self, task):
-        doc, hints, chunks, starts = [self.tokenizer.bos], [], [], []
-        if task["instructions"]:
-            doc += self.tokenizer.encode(task["instructions"]) + self.blank
+    def encode(self, task: dict) -> Prompt:
+        doc, chunks, starts = [self.tokenizer.bos], [], []
         for text in task["chunks"]:
             starts.append(len(doc))
             doc += self.tokenizer.encode(text)
@@ -55,7 +54,7 @@ class Encoder:
         questions = [self.encode_question(question) for question in task["questions"]]
         return Prompt(doc, hints, chunks, questions)
 
-    def encode_question(self, question):
+    def encode_question(self, question: dict) -> Question:
         ids = []
         for turn in question.get("history", []):
             ids += self.tokenizer.encode(turn["question"] + self.suffix)
@@ -74,27 +73,25 @@ class Encoder:
 class Stream:
     """Prompts of one shape, from a generator that runs beside."""
 
-    def __init__(self, program, tokenizer, seed, stage="sentences", chunks=6, sentences=6,
-                 questions=1, kinds=(), hints=False, skip=0):
+    def __init__(self, program, tokenizer, seed, kinds, stage, chunks, sentences, questions=1,
+                 hints=False):
         command = [program, "tasks", "--count", "0", "--seed", str(seed), "--stage", stage,
-                   "--chunks", str(chunks), "--sentences-per-chunk", str(sentences),
-                   "--questions-per-prompt", str(questions)]
+                   "--chunks", str(chunks), "--sentences", str(sentences),
+                   "--questions", str(questions)]
         for kind in kinds:
             command += ["--kind", kind]
         if hints:
             command.append("--hints")
         self.encoder = Encoder(tokenizer, stage)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        for _ in range(skip):
-            self.process.stdout.readline()
 
-    def next(self):
+    def next(self) -> Prompt:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("the task generator ended")
         return self.encoder.encode(json.loads(line))
 
-    def batch(self, n):
+    def batch(self, n: int) -> list[Prompt]:
         return [self.next() for _ in range(n)]
 
     def close(self):
@@ -112,10 +109,10 @@ class Batch:
     positions: numpy.ndarray
     targets: numpy.ndarray
     hints: numpy.ndarray
-    prompts: list  # (first row, rows of the chunks, rows of each question)
+    prompts: list[tuple[int, int, list[int]]]  # first row, rows of the chunks, of each question
 
 
-def make_batch(prompts):
+def make_batch(prompts: list[Prompt]) -> Batch:
     ids, positions, targets, hints, parts = [], [], [], [], []
     for prompt in prompts:
         first, n_doc = len(ids), len(prompt.doc)

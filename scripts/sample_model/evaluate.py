@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from . import data
 
 
+BATCH = 20  # prompts
+
+
 def turned(x, cosines, sines):
     """[heads, rows, dim] with neighbouring pairs turned, as llama's models do."""
     a, b = x[..., 0::2], x[..., 1::2]
@@ -64,16 +67,16 @@ def answers(model, prompts, attention, batch):
     return (best == torch.from_numpy(batch.targets)[rows]).tolist()
 
 
-def evaluate(model, program, tokenizer, kinds, chunks, sentences, n, stage="sentences", seed=10**9):
-    """{kind: {"dense": accuracy, "reuse": accuracy, "cross": share of questions that cross chunks,
+def evaluate(model, program, tokenizer, kinds, chunks, sentences, n, stage, seed=10**9):
+    """Over n prompts of each kind, {kind: {"dense": accuracy, "reuse": accuracy, "cross": share of questions that cross chunks,
     "reuse_cross": accuracy on those}}."""
     result = {}
     for kind in dict.fromkeys(kinds):
-        stream = data.Stream(program, tokenizer, seed, stage, chunks, sentences, 1, [kind])
+        stream = data.Stream(program, tokenizer, seed, [kind], stage, chunks, sentences)
         right = collections.defaultdict(list)
         with torch.no_grad():
-            for _ in range(n // 20):
-                prompts = stream.batch(20)
+            for _ in range(n // BATCH):
+                prompts = stream.batch(BATCH)
                 batch = data.make_batch(prompts)
                 crossing = [prompt.questions[0].cross for prompt in prompts]
                 right["dense"] += answers(model, prompts, model.dense(batch), batch)

@@ -3,11 +3,11 @@
 import os
 import struct
 
-
 from .tokenizer import PRE_TOKENIZER, SPECIAL
 
 ALIGNMENT = 32
-UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY, UINT64 = 4, 5, 6, 7, 8, 9, 10
+# Types of values, of tensors and of tokens.
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 F32, F16 = 0, 1
 NORMAL, CONTROL = 1, 3
 
@@ -25,28 +25,27 @@ CHAT_TEMPLATE = (
     "{%- endif -%}{%- endfor -%}")
 
 
-def string(text):
+def string(text: str) -> bytes:
     data = text.encode()
     return struct.pack("<Q", len(data)) + data
 
 
-def value(kind, item):
+def value(kind: int, item) -> bytes:
     if kind == STRING:
         return string(item)
-    return struct.pack({UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?", UINT64: "<Q"}[kind],
-                       item)
+    return struct.pack({UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}[kind], item)
 
 
-def pair(key, kind, item):
+def pair(key: str, kind: int, item) -> bytes:
     return string(key) + struct.pack("<I", kind) + value(kind, item)
 
 
-def array(key, kind, items):
+def array(key: str, kind: int, items) -> bytes:
     return (string(key) + struct.pack("<IIQ", ARRAY, kind, len(items))
             + b"".join(value(kind, item) for item in items))
 
 
-def metadata(shape, tokenizer, notes):
+def metadata(shape, tokenizer, notes: str) -> list[bytes]:
     special = set(SPECIAL)
     types = [CONTROL if token in special else NORMAL for token in tokenizer.tokens]
     return [
@@ -80,28 +79,25 @@ def metadata(shape, tokenizer, notes):
     ]
 
 
-def tensors_of(weights):
-    """(name in GGUF, array) of the model's state."""
-    for name, tensor in weights.items():
-        if name.startswith("blocks."):
-            name = "blk." + name[len("blocks."):]
-        yield name + ".weight", tensor.detach().float().numpy()
-
-
-def pad(n):
+def pad(n: int) -> int:
     return -n % ALIGNMENT
 
 
-def write(path, model, tokenizer, notes):
-    """`notes`: what the model was trained with, as one line."""
-    pairs = metadata(model.shape, tokenizer, notes)
+def tensor_name(name: str) -> str:
+    """What GGUF calls a parameter of the model."""
+    return name.replace("blocks.", "blk.", 1) + ".weight"
+
+
+def write(path: str, shape, weights, tokenizer, notes: str):
+    """`weights`: {name of a parameter: numpy array}; `notes`: what the model was trained with, as
+    one line."""
+    pairs = metadata(shape, tokenizer, notes)
     infos, blobs, offset = [], [], 0
-    for name, data in tensors_of(model.state_dict()):
+    for name, data in weights.items():
         kind = F32 if data.ndim == 1 else F16
         blob = data.astype("<f4" if kind == F32 else "<f2").tobytes()
         dims = data.shape[::-1]
-        infos.append(string(name) + struct.pack("<I", len(dims))
-                     + b"".join(struct.pack("<Q", n) for n in dims)
+        infos.append(string(tensor_name(name)) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
                      + struct.pack("<IQ", kind, offset))
         blobs.append(blob + bytes(pad(len(blob))))
         offset += len(blobs[-1])

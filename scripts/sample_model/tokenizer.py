@@ -11,7 +11,7 @@ SPLIT = re.compile(r"'(?:[sdmtSDMT]|ll|ve|re|LL|VE|RE)|[^\r\nA-Za-z0-9]?[A-Za-z]
 SPECIAL = ["<|begin|>", "<|end|>"]
 
 
-def byte_letters():
+def byte_letters() -> list[str]:
     """The letter that stands for each byte: itself where it is printable, else one above U+0100."""
     letters, extra = [], 0
     for byte in range(256):
@@ -26,11 +26,12 @@ def byte_letters():
 LETTERS = byte_letters()
 
 
-def letters_of(text):
+def letters_of(text: str) -> list[str]:
     return [LETTERS[byte] for byte in text.encode()]
 
 
-def merge(parts, pair):
+def merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    """`parts` with the pair joined wherever it stands."""
     merged, i = [], 0
     while i < len(parts):
         if i + 1 < len(parts) and (parts[i], parts[i + 1]) == pair:
@@ -43,6 +44,8 @@ def merge(parts, pair):
 
 
 class Tokenizer:
+    """Tokens are the bytes, what the merges join, and the special ones."""
+
     def __init__(self, merges):
         self.merges = [tuple(pair) for pair in merges]
         self.rank = {pair: i for i, pair in enumerate(self.merges)}
@@ -51,7 +54,7 @@ class Tokenizer:
         self.bos, self.eos = (self.ids[token] for token in SPECIAL)
         self.cache = {}
 
-    def encode(self, text):
+    def encode(self, text: str) -> list[int]:
         ids = []
         for piece in SPLIT.findall(text):
             found = self.cache.get(piece)
@@ -60,7 +63,7 @@ class Tokenizer:
             ids.extend(found)
         return ids
 
-    def encode_piece(self, piece):
+    def encode_piece(self, piece: str) -> list[int]:
         parts = letters_of(piece)
         while len(parts) > 1:
             pairs = [pair for pair in zip(parts, parts[1:]) if pair in self.rank]
@@ -69,7 +72,7 @@ class Tokenizer:
             parts = merge(parts, min(pairs, key=self.rank.get))
         return [self.ids[part] for part in parts]
 
-    def decode(self, ids):
+    def decode(self, ids: list[int]) -> str:
         byte_of = {letter: byte for byte, letter in enumerate(LETTERS)}
         text = "".join(self.tokens[i] for i in ids if self.tokens[i] not in SPECIAL)
         return bytes(byte_of[letter] for letter in text).decode(errors="replace")
@@ -84,7 +87,7 @@ class Tokenizer:
             return Tokenizer(json.load(file)["merges"])
 
 
-def count_words(texts):
+def count_words(texts) -> collections.Counter:
     """Pieces of the texts; line feeds apart, so that no token joins a sentence's end to them."""
     counts = collections.Counter()
     for text in texts:
@@ -96,7 +99,7 @@ def count_words(texts):
     return counts
 
 
-def train(texts):
+def train(texts) -> Tokenizer:
     """Merges the most frequent pairs until every word of the texts is one token."""
     words = {word: (letters_of(word), n) for word, n in count_words(texts).items()}
     merges = []

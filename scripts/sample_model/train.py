@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import subprocess
 import time
 
 import numpy
@@ -23,11 +24,11 @@ ALL = PATHS + ["ordering", "counting", "citation", "judge", "multi_turn"]
 class Phase:
     """Prompts of several sizes until the answers of the latest ones are right often enough."""
     stage: str
-    sizes: list        # (chunks, sentences a chunk, weight)
-    kinds: list
-    until: float       # moving accuracy; 2: up to the last step
+    sizes: list[tuple[int, int, int]]  # chunks, sentences a chunk, weight
+    kinds: list[str]
+    until: float  # moving accuracy; 2: up to the last step
     questions: int = 16
-    rows: int = 6000   # of tokens a step, about
+    rows: int = 6000  # of tokens a step, about
     rate: float = 0.007  # of Muon
     steps_max: int = 10**9
 
@@ -52,11 +53,9 @@ class State:
                    f"{path}.part")
         os.replace(f"{path}.part", path)
 
-    def load(self, path, weights_only=False):
+    def load(self, path):
         saved = torch.load(path)
         self.model.load_state_dict(saved["model"])
-        if weights_only:
-            return
         self.optimizer.load(saved["optimizer"])
         for name, value in saved["numbers"].items():
             setattr(self, name, value)
@@ -89,8 +88,8 @@ class Feed:
             # A run that goes on after a stop takes other prompts than one that was not stopped.
             seed = hash((self.state.seed, self.state.step) + key) & 0x7fffffff
             self.streams[key] = data.Stream(
-                self.program, self.tokenizer, seed, phase.stage, chunks, sentences,
-                phase.questions, phase.kinds, hints=True)
+                self.program, self.tokenizer, seed, phase.kinds, phase.stage, chunks, sentences,
+                phase.questions, hints=True)
         return self.streams[key]
 
     def close(self):
@@ -99,23 +98,24 @@ class Feed:
         self.streams = {}
 
 
+def tokenizer_texts(program):
+    """Enough of each stage's tasks to have all of their words."""
+    for seed, stage in enumerate(("pairs", "words", "sentences")):
+        kinds = HOPS if stage == "pairs" else ALL
+        lines = subprocess.run(
+            [program, "tasks", "--count", "3000", "--seed", str(seed), "--stage", stage]
+            + [word for kind in kinds for word in ("--kind", kind)],
+            stdout=subprocess.PIPE, check=True).stdout.splitlines()
+        for task in map(json.loads, lines):
+            yield "\n\n".join(task["chunks"]) + "\n\n"
+            for question in task["questions"]:
+                yield question["question"] + "\nAnswer: " + question["answer"]
+    yield "Answer: one two three four five six seven eight nine"  # the high ones are rare
+
+
 def make_tokenizer(program, path):
     if not path.exists():
-        texts = []
-        for seed, stage in enumerate(("pairs", "words", "sentences")):
-            kinds = HOPS if stage == "pairs" else ALL
-            stream = data.subprocess.run(
-                [program, "tasks", "--count", "3000", "--seed", str(seed), "--stage", stage]
-                + [word for kind in kinds for word in ("--kind", kind)],
-                stdout=data.subprocess.PIPE, check=True).stdout
-            for line in stream.splitlines():
-                task = json.loads(line)
-                texts.append("\n\n".join(task["chunks"]) + "\n\n")
-                for question in task["questions"]:
-                    texts.append(question["question"] + "\nAnswer: " + question["answer"])
-        # Counts and labels that are rare.
-        texts.append("Answer: " + " ".join("one two three four five six seven eight nine".split()))
-        train_tokenizer(texts).save(path)
+        train_tokenizer(tokenizer_texts(program)).save(path)
     return Tokenizer.load(path)
 
 
@@ -128,6 +128,7 @@ def learning_rate(step, phase_step, phase, options):
 
 
 def run(options, phases):
+    """Trains by the phases; goes on from the folder's checkpoint if there is one."""
     folder = pathlib.Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
@@ -139,14 +140,11 @@ def run(options, phases):
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         state.load(checkpoint)
-    elif options.start:
-        state.load(options.start, weights_only=True)
     log = open(folder / "log.jsonl", "a", encoding="utf-8", buffering=1)
     parameters = sum(p.numel() for p in state.model.parameters())
     log.write(json.dumps({"start": state.step, "vocabulary": len(tokenizer.tokens),
                           "parameters": parameters, "options": vars(options)}) + "\n")
-    loop(state, Feed(options.program, tokenizer, state), options, log, checkpoint,
-         tokenizer)
+    loop(state, Feed(options.program, tokenizer, state), options, log, checkpoint, tokenizer)
 
 
 def loop(state, feed, options, log, checkpoint, tokenizer):
@@ -206,11 +204,11 @@ def change_phase(state, log):
 
 
 def export(options):
+    """Writes the folder's checkpoint as GGUF."""
     folder = pathlib.Path(options.folder)
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     saved = torch.load(folder / "checkpoint.pt")
-    model = Model(Shape(**saved["shape"]))
-    model.load_state_dict(saved["model"])
+    weights = {name: tensor.float().numpy() for name, tensor in saved["model"].items()}
     numbers = saved["numbers"]
-    gguf.write(options.export, model, tokenizer,
+    gguf.write(options.export, Shape(**saved["shape"]), weights, tokenizer,
                f"seed {numbers['seed']}, {numbers['step']} steps")

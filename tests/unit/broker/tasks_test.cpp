@@ -314,6 +314,7 @@ TEST(Tasks, RefusesWhatTheWordsDoNotReachFor) {
     EXPECT_NE(error_of({.kinds = {}}), "");
     EXPECT_NE(error_of({.kinds = {TaskKind::kSingleFact}, .n_chunks = 40}), "");
     EXPECT_NE(error_of({.kinds = {TaskKind::kLong}, .n_chunks = 16}), "");
+    EXPECT_NE(error_of({.kinds = {TaskKind::kLong}, .n_chunks = 2'000'000'000}), "");
     EXPECT_NE(error_of({.kinds = {TaskKind::kSingleFact}, .n_chunks = 0}), "");
     EXPECT_EQ(error_of({.kinds = {TaskKind::kSingleFact}, .n_chunks = 20}), "");
 }
