@@ -68,8 +68,8 @@ def answers(model, prompts, attention, batch):
 
 
 def evaluate(model, program, tokenizer, kinds, chunks, sentences, n, stage, seed=10**9):
-    """Over n prompts of each kind, {kind: {"dense": accuracy, "reuse": accuracy, "cross": share of questions that cross chunks,
-    "reuse_cross": accuracy on those}}."""
+    """Over n prompts of each kind, {kind: {"dense": accuracy, "reuse": accuracy, "cross": share of
+    questions that cross chunks, "reuse_cross": accuracy on those}}."""
     result = {}
     for kind in dict.fromkeys(kinds):
         stream = data.Stream(program, tokenizer, seed, [kind], stage, chunks, sentences)

@@ -1,4 +1,4 @@
-"""kernels.cpp as operations of PyTorch's. Compiled at first use, for the CPU that it runs on."""
+"""native/kernels.cpp as operations of PyTorch's. Compiled at first use, for this CPU."""
 
 import ctypes
 import hashlib
@@ -11,18 +11,21 @@ import tempfile
 import numpy
 import torch
 
-SOURCE = pathlib.Path(__file__).with_name("kernels.cpp")
+FOLDER = pathlib.Path(__file__).with_name("native")
+ROOT = FOLDER.parents[2]
 FLAGS = ["-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno",
          "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 
 
-def build():
+def build() -> ctypes.CDLL:
     flags = [flag for flag in FLAGS if "512" not in flag or platform.machine() == "x86_64"]
-    key = hashlib.sha256(SOURCE.read_bytes() + " ".join(flags).encode()).hexdigest()[:16]
+    sources = b"".join(path.read_bytes() for path in sorted(FOLDER.iterdir()))
+    key = hashlib.sha256(sources + " ".join(flags).encode()).hexdigest()[:16]
     library = pathlib.Path(tempfile.gettempdir()) / f"spolia_train_{os.getuid()}_{key}.so"
     if not library.exists():
         part = f"{library}.{os.getpid()}"
-        subprocess.run(["c++", *flags, SOURCE, "-o", part], check=True)
+        subprocess.run(["c++", *flags, f"-I{ROOT}", FOLDER / "kernels.cpp", "-o", part],
+                       check=True)
         os.replace(part, library)
     return ctypes.CDLL(str(library))
 
@@ -32,6 +35,7 @@ _NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 
 
 def call(name, dtype, *arguments):
+    """Runs a kernel's variant for `dtype`. Tensors are passed as pointers to their numbers."""
     global _LIBRARY
     if _LIBRARY is None:
         _LIBRARY = build()

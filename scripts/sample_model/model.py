@@ -8,9 +8,8 @@ import torch.nn.functional as F
 
 from . import kernels
 
-
 LOOK_BACK = 5.0  # how much heads that look back prefer their row, at the start
-# {layer: rows that its first heads look back}. From a value to its key in "Mira carries silk" and
+# {layer: rows that its first heads look back}; a model has these layers and heads. From a value to its key in "Mira carries silk" and
 # "Mira never carries silk"; from the colon behind "What does Mira carry?" to the ship; once "it" is
 # resolved, from the value of "It carries silk" to it.
 LOOK_BACK_ROWS = {0: (1, 2, 3, 5), 2: (2, 5)}
@@ -19,12 +18,12 @@ LOOK_BACK_ROWS = {0: (1, 2, 3, 5), 2: (2, 5)}
 @dataclasses.dataclass
 class Shape:
     n_vocab: int
-    n_layer: int = 8
-    n_embd: int = 128
-    n_head: int = 4
-    n_head_kv: int = 2
-    head_dim: int = 32
-    n_ff: int = 256
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    n_ff: int
+    head_dim: int = 32  # the kernels' kDim
     rope_base: float = 10000.0
     norm_eps: float = 1e-5
 
@@ -96,10 +95,11 @@ class Model(torch.nn.Module):
         self.output = matrix(shape.n_embd, shape.n_vocab)
 
     def layout(self, batch):
-        prompts = [(first, n_doc, lengths) for first, n_doc, lengths in batch.prompts]
-        return kernels.Layout(prompts, batch.positions, self.shape.head_dim, self.shape.rope_base)
+        return kernels.Layout(batch.prompts, batch.positions, self.shape.head_dim,
+                              self.shape.rope_base)
 
     def dense(self, batch):
+        """Attention of the batch as it is."""
         layout = self.layout(batch)
         return lambda qkv: kernels.Attention.apply(qkv, layout, self.shape.n_head,
                                                    self.shape.n_head_kv)

@@ -17,6 +17,8 @@ def orthogonalise(matrices, dtype):
 
 
 class Optimizer:
+    """One step for both, and one state to save."""
+
     def __init__(self, model, dtype, weight_decay=0.05, momentum=0.95):
         matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
         taken = {id(p) for p in matrices}

@@ -5,8 +5,8 @@ import pathlib
 
 from checks.tree import Finding
 
-# Built by a project of its own.
-SEPARATE = "tests/package/"
+# Built by a project of its own, and by a script where it runs.
+SEPARATE = ("tests/package/", "scripts/")
 HEADERS = (".h", ".inc")
 
 
