@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kAbout =
-    R"(Writes short notes about ships, a chunk each, with questions whose answers are known: one JSON
+    R"(Writes short notes about ships, a chunk each, and questions whose answers are known: one JSON
 object a line, as `spolia bench quality --tasks` reads them.
 
   {"kind", "seed", "chunks", "questions": [{"kind", "question", "answer", "needs", "cross"}]}

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from . import kernels
 
 LOOK_BACK = 5.0  # how much heads that look back prefer their row, at the start
-# {layer: rows that its first heads look back}; a model has these layers and heads. From a value to its key in "Mira carries silk" and
-# "Mira never carries silk"; from the colon behind "What does Mira carry?" to the ship; once "it" is
-# resolved, from the value of "It carries silk" to it.
+# {layer: rows that its first heads look back}; models have these layers and as many heads. From a
+# value to its key in "Mira carries silk" and "Mira never carries silk"; from the colon behind "What
+# does Mira carry?" to the ship; once "it" is resolved, from the value of "It carries silk" to it.
 LOOK_BACK_ROWS = {0: (1, 2, 3, 5), 2: (2, 5)}
 
 

@@ -1,4 +1,4 @@
-// `spolia bench quality` from a file of tasks to a report and a picture.
+// `spolia bench quality` from tasks, of a file or generated, to a report and a picture.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,8 +30,9 @@ function writeTasks(folder, n) {
   return path;
 }
 
-const bench = (tasks, ...args) =>
-  run(['bench', 'quality', '--model', model, '--tasks', tasks, '--threads', '1', ...args]);
+const benchGenerated = (...args) =>
+  run(['bench', 'quality', '--model', model, '--threads', '1', ...args]);
+const bench = (tasks, ...args) => benchGenerated('--tasks', tasks, ...args);
 
 test('policies are compared with dense', async (t) => {
   const folder = temporaryFolder(t);
@@ -76,6 +77,56 @@ test('tables have a row for each setting of the sweep', async (t) => {
   for (const name of ['dense', 'none', 'epic:head_rows=16', blend, 'full']) {
     assert.equal(stdout.split(`\n| ${name} |`).length, 3, `${name} in both tables`);
   }
+});
+
+test('generated tasks are asked as those of a file', async (t) => {
+  const made = ['two_hops', 'multi_turn', 'long'].flatMap((kind) => ['--kind', kind]);
+  made.push('--chunks', '3', '--sentences', '5', '--seed', '9');
+  const asked = ['--policy', 'none', '--tokens', '2', '--format', 'json'];
+  const generated = await benchGenerated(...made, '--count', '2', ...asked);
+  assert.equal(generated.code, 0, generated.stderr);
+  const { setup, rows } = JSON.parse(generated.stdout);
+  assert.deepEqual(setup.tasks, {
+    kinds: ['two_hops', 'multi_turn', 'long'],
+    count: 2,
+    chunks: 3,
+    sentences: 5,
+    seed: 9,
+  });
+  assert.equal(setup.prompts, 6);
+  for (const { tasks } of rows) {
+    assert.deepEqual(Object.keys(tasks).sort(), ['long', 'multi_turn', 'two_hops']);
+    assert.ok(Object.values(tasks).every(({ prompts }) => prompts === 2));
+  }
+  assert.ok(rows[1].tokens.reused > 0);
+
+  const { code, stdout } = await run(['tasks', ...made, '--count', '6']);
+  assert.equal(code, 0);
+  const path = join(temporaryFolder(t), 'tasks.jsonl');
+  writeFileSync(path, stdout);
+  const read = JSON.parse((await bench(path, ...asked)).stdout);
+  assert.equal(read.setup.tasks, path);
+  const figures = ({ policy, accuracy, kl, top1, tokens }) => ({
+    policy,
+    accuracy,
+    kl,
+    top1,
+    tokens,
+  });
+  assert.deepEqual(read.rows.map(figures), rows.map(figures));
+});
+
+test('generated tasks that can not be are refused', async () => {
+  const refused = async (pattern, ...args) => {
+    const { code, stderr } = await benchGenerated(...args);
+    assert.equal(code, kUsage, args.join(' '));
+    assert.match(stderr, pattern);
+  };
+  await refused(/long.*at most/, '--chunks', '20');
+  await refused(/three_hops.*more chunks/, '--kind', 'three_hops', '--chunks', '1');
+  await refused(/--kind/, '--kind', 'four_hops');
+  await refused(/--tasks/, '--tasks', '-', '--count', '2');
+  await refused(/--tasks/, '--limit', '2');
 });
 
 test('what is wrong is said before anything is measured', async (t) => {

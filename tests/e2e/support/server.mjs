@@ -16,12 +16,15 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 // `spolia serve` on a free port. Ends with the test that it is given to.
 export class Server {
   // A launcher is a command line that the program's own is appended to.
-  static async start(t, { args = [], env = {}, launcher = [] } = {}) {
+  static async start(
+    t,
+    { named = ['--model', model, '--alias', 'tiny'], args = [], env = {}, launcher = [] } = {},
+  ) {
     const server = new Server();
     const line = [
       ...launcher,
-      ...[program, 'serve', '--model', model, '--port', '0', '--log-format', 'json'],
-      ...['--alias', 'tiny', '--ctx-size', '2048', '--threads', '1', ...args],
+      ...[program, 'serve', ...named, '--port', '0', '--log-format', 'json'],
+      ...['--ctx-size', '2048', '--threads', '1', ...args],
     ];
     server.child = spawn(line[0], line.slice(1), {
       env: cleanEnvironment(env),

@@ -11,6 +11,8 @@ function required(name) {
 
 export const program = required('E2E_PROGRAM');
 export const model = required('E2E_MODEL');
+// The file of the model that the program carries; empty where it carries none.
+export const sampleModel = process.env.E2E_SAMPLE_MODEL ?? '';
 export const example = required('E2E_EXAMPLE');
 
 // Clients are installed in the build folder, where a plain import does not look.
