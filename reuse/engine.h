@@ -19,7 +19,7 @@ namespace spolia {
 // What an engine can do with blocks of the loaded model.
 enum class ReuseSupport : uint8_t {
     kFused,      // selective recompute in one fused pass; every selector
-    kSpans,      // contiguous spans through the backend's own decode; selectors without stages
+    kSpans,      // contiguous spans by the backend's own decode; not Selector::needs_fused_pass()
     kExactOnly,  // exact prefixes only
 };
 std::string_view to_string(ReuseSupport support);
@@ -97,8 +97,9 @@ struct PrefillReport {
     int32_t n_shifted = 0;              // from blocks, as they were but rotated
     int32_t n_blended = 0;              // under blocks, recomputed because the selector asked
     int32_t n_computed = 0;             // in no block
+    int32_t n_probed = 0;               // of those, computed once more for the query's attention
     int64_t place_us = 0;               // rotation, placement and handover of blocks
-    int64_t check_us = 0;               // dense layers and deviations up to the last check stage
+    int64_t check_us = 0;               // attention; layers and deviations up to the last stage
     int64_t compute_us = 0;             // the rest of the pass, and what ticks took
     std::vector<int32_t> blended_rows;  // ascending
 };

@@ -3,23 +3,23 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cmath>
-#include <limits>
-#include <numeric>
 #include <utility>
+
+#include "reuse/query_selector.h"
+#include "reuse/row_ranking.h"
 
 namespace spolia {
 namespace {
 
-constexpr std::array<std::string_view, 4> kNames = {"none", "full", "epic", "cacheblend"};
+constexpr std::array<std::string_view, 5> kNames = {"none", "full", "epic", "cacheblend",
+                                                    "query"};
 constexpr int32_t kHeadRowsMax = 1024;
 
 // Decides from the spans alone, before anything is computed.
 class UnstagedSelector : public Selector {
 public:
     std::span<const CheckStage> stages() const final { return {}; }
-    std::vector<int32_t> choose(int32_t, std::span<const int32_t>, std::span<const float>,
-                                int32_t) const final {
+    std::vector<int32_t> choose(int32_t, const StageView&) const final {
         assert(false && "a selector without stages is not asked at a stage");
         return {};
     }
@@ -80,56 +80,28 @@ public:
     std::span<const CheckStage> stages() const override { return stages_; }
     Deviation deviation() const override { return deviation_; }
     RowChoice pick(const Selection&) const override { return {}; }
-    std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
-                                std::span<const float> deviation, int32_t n_passive) const override;
+    std::vector<int32_t> choose(int32_t stage, const StageView& view) const override {
+        assert(stage >= 0 && static_cast<size_t>(stage) < stages_.size());
+        return top_rows(view.candidates, view.deviation,
+                        share_of_rows(stages_[static_cast<size_t>(stage)].ratio, view.n_passive));
+    }
 
 private:
     std::vector<CheckStage> stages_;
     Deviation deviation_;
 };
 
-// ceil(ratio * n_passive), blind to the last bits of the product: 0.07 of 100 rows are 7.
-size_t rows_to_keep(double ratio, int32_t n_passive) {
-    return static_cast<size_t>(std::ceil(ratio * n_passive - 1e-6));
-}
-
-std::vector<int32_t> CacheBlendSelector::choose(int32_t stage, std::span<const int32_t> candidates,
-                                                std::span<const float> deviation,
-                                                int32_t n_passive) const {
-    assert(stage >= 0 && static_cast<size_t>(stage) < stages_.size());
-    assert(candidates.size() == deviation.size());
-    const size_t n_keep = rows_to_keep(stages_[static_cast<size_t>(stage)].ratio, n_passive);
-    if (n_keep >= candidates.size()) {
-        return {candidates.begin(), candidates.end()};
-    }
-    // A row whose deviation is not a number is broken: mend it first.
-    const auto rank = [&](size_t i) {
-        return std::isnan(deviation[i]) ? std::numeric_limits<float>::infinity() : deviation[i];
-    };
-    std::vector<size_t> order(candidates.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::nth_element(
-        order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_keep), order.end(),
-        [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
-    order.resize(n_keep);
-    std::sort(order.begin(), order.end());
-    std::vector<int32_t> kept;
-    kept.reserve(n_keep);
-    for (const size_t i : order) {
-        kept.push_back(candidates[i]);
-    }
-    return kept;
-}
-
 Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
-Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
+Status check_stages(const SelectorParams& params, int32_t n_layer) {
+    const std::span<const CheckStage> stages = params.stages;
+    const std::string selector = "selector " + params.policy;
     if (stages.empty()) {
-        return invalid("selector cacheblend: needs at least one check stage (layer and ratio)");
+        return invalid(selector + ": needs at least one check stage (layer and ratio)");
     }
     for (size_t i = 0; i < stages.size(); ++i) {
         const CheckStage& stage = stages[i];
-        const std::string where = "selector cacheblend, stage " + std::to_string(i) + ": ";
+        const std::string where = selector + ", stage " + std::to_string(i) + ": ";
         if (stage.layer < 1 || stage.layer >= n_layer) {
             return invalid(where + "layer " + std::to_string(stage.layer) +
                            " is not a check layer of a model of " + std::to_string(n_layer) +
@@ -152,6 +124,21 @@ Status check_stages(std::span<const CheckStage> stages, int32_t n_layer) {
     return {};
 }
 
+Result<std::unique_ptr<Selector>> make_query(SelectorParams params, int32_t n_layer) {
+    if (params.stages.size() != 1) {
+        return invalid("selector query: takes one check stage (layer and ratio), not " +
+                       std::to_string(params.stages.size()));
+    }
+    // Without a check layer it is of no matter whether the model has one of that number.
+    const bool checks = params.rank != QueryRank::kAttention;
+    if (!checks) params.stages.front().layer = 1;
+    if (Status status = check_stages(params, checks ? n_layer : 2); !status.ok()) {
+        return std::move(status).error();
+    }
+    return std::unique_ptr<Selector>(
+        std::make_unique<QuerySelector>(params.stages.front(), params.deviation, params.rank));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, int32_t n_layer) {
@@ -169,12 +156,13 @@ Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, in
         return std::unique_ptr<Selector>(std::make_unique<EpicSelector>(params.head_rows));
     }
     if (params.policy == "cacheblend") {
-        if (Status status = check_stages(params.stages, n_layer); !status.ok()) {
+        if (Status status = check_stages(params, n_layer); !status.ok()) {
             return std::move(status).error();
         }
         return std::unique_ptr<Selector>(
             std::make_unique<CacheBlendSelector>(params.stages, params.deviation));
     }
+    if (params.policy == "query") return make_query(params, n_layer);
     return invalid("unknown selector \"" + params.policy + "\"; known: " + list_of_selectors());
 }
 

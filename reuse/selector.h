@@ -24,6 +24,9 @@ struct PassiveSpan {
 struct Selection {
     std::span<const PassiveSpan> spans;      // ascending, disjoint
     const PromptOutline* outline = nullptr;  // null: the prompt's text is not known
+    // What the query pays to each row of the prompt, up to the last passive one at least; for
+    // selectors that want_attention(), else empty.
+    std::span<const float> attention = {};
 };
 
 // What a selector decides before anything is computed.
@@ -35,6 +38,15 @@ struct RowChoice {
     double risk = 1;
 };
 
+// What is known of the passive rows that are still active at a check stage. All spans go with
+// `candidates`.
+struct StageView {
+    std::span<const int32_t> candidates;  // ascending
+    std::span<const float> deviation;     // squared, relative to the placed row
+    std::span<const float> attention;     // see Selection; empty where not wanted
+    int32_t n_passive = 0;                // in the whole prompt: what ratios refer to
+};
+
 // Which part of a row's deviation counts: LMCache compares K, CacheBlend's authors' code V.
 enum class Deviation : uint8_t { kBoth, kKeys, kValues };
 
@@ -44,11 +56,19 @@ struct CheckStage {
     double ratio = 0.15;
 };
 
+// What a query's selector ranks rows by.
+enum class QueryRank : uint8_t {
+    kAttentionDeviation,  // attention x deviation: needs a check layer
+    kAttention,
+};
+
 struct SelectorParams {
-    std::string policy = "cacheblend";             // none | full | epic | cacheblend
-    std::vector<CheckStage> stages = {{1, 0.15}};  // cacheblend; ratios descend, layers ascend
-    int32_t head_rows = 16;                        // epic: rows at the head of every chunk
+    std::string policy = "cacheblend";  // one of selector_names()
+    // cacheblend: ratios descend, layers ascend. query: one; its layer counts where it needs one.
+    std::vector<CheckStage> stages = {{1, 0.15}};
+    int32_t head_rows = 16;  // epic: rows at the head of every chunk
     Deviation deviation = Deviation::kBoth;
+    QueryRank rank = QueryRank::kAttentionDeviation;  // query
 };
 
 // The rule that picks which passive rows become active. Glue and query rows are always active and
@@ -63,15 +83,18 @@ public:
     virtual std::span<const CheckStage> stages() const = 0;
     virtual Deviation deviation() const { return Deviation::kBoth; }
 
+    // Whether rows in no block are first computed over the blocks as they are, to see what the
+    // query attends to: the rows behind the last block, their attention summed over heads and
+    // layers. Given to pick() and choose().
+    virtual bool wants_attention() const { return false; }
+    // Else contiguous spans through the backend's own decode do.
+    bool needs_fused_pass() const { return !stages().empty() || wants_attention(); }
+
     // Selectors with stages pick no rows here.
     virtual RowChoice pick(const Selection& selection) const = 0;
 
-    // The rows that stay active behind stage `stage`, ascending: a subset of `candidates`
-    // (ascending passive rows still active), whose relative squared deviations are `deviation`.
-    // n_passive is the number of passive rows in the whole prompt, which ratios refer to.
-    virtual std::vector<int32_t> choose(int32_t stage, std::span<const int32_t> candidates,
-                                        std::span<const float> deviation,
-                                        int32_t n_passive) const = 0;
+    // The rows that stay active behind stage `stage`, ascending: some of view.candidates.
+    virtual std::vector<int32_t> choose(int32_t stage, const StageView& view) const = 0;
 };
 
 // Fails with kInvalidArgument on an unknown policy or parameters out of range.

@@ -31,7 +31,7 @@ public:
 
     Status open();
     Status run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
-               std::span<float> deviations, std::span<float> logits);
+               const Results& results);
     int32_t n_batch_rows() const { return options_.n_batch_rows; }
     size_t memory_bytes() const;
 
@@ -47,8 +47,10 @@ private:
         ggml_tensor* tokens = nullptr;      // i32 [n_rows]
         ggml_tensor* positions = nullptr;   // i32 [n_rows]
         ggml_tensor* cells = nullptr;       // i64 [n_rows], for writes
-        ggml_tensor* mask = nullptr;        // f16 [n_cells, n_rows], flash only
+        ggml_tensor* mask = nullptr;        // f16 [n_cells, n_rows], flash and attention only
         ggml_tensor* deviations = nullptr;  // f32 [1, n_rows]
+        ggml_tensor* attention = nullptr;   // f32 [n_cells, n_rows, n_head], of all layers so far
+        ggml_tensor* attention_sums = nullptr;  // f32 [1, n_cells]
         ggml_tensor* logits = nullptr;      // f32 [n_vocab, 1]
     };
     struct Heads {
@@ -72,8 +74,11 @@ private:
     Heads project_kv(Build& b, const LayerWeights& layer, ggml_tensor* x);
     ggml_tensor* cells_of(Build& b, ggml_tensor* root, size_t offset, int64_t n_cells);
     void write_kv(Build& b, int32_t layer, const Heads& fresh, ggml_tensor** k, ggml_tensor** v);
+    ggml_tensor* heads_first(Build& b, ggml_tensor* cells);
     ggml_tensor* attend(Build& b, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v,
                         bool last_row_only);
+    void add_attention(Build& b, ggml_tensor* q, ggml_tensor* k);
+    void sum_attention(Build& b);
     ggml_tensor* feed_forward(Build& b, const LayerWeights& layer, ggml_tensor* x);
     ggml_tensor* layer(Build& b, int32_t index, ggml_tensor* hidden);
     void check_layer(Build& b, int32_t index, ggml_tensor* hidden);
@@ -176,7 +181,7 @@ void BlendGraph::Impl::make_inputs(Build& b) {
     }
     b.positions = input(ggml_new_tensor_1d(b.g, GGML_TYPE_I32, b.n_rows), "positions");
     b.cells = input(ggml_new_tensor_1d(b.g, GGML_TYPE_I64, b.n_rows), "cells");
-    if (!use_tiled()) {
+    if (!use_tiled() || b.pass->attention) {
         const int64_t n_seen = b.batch->rows.back() + 1;
         const int64_t n_cells = std::min<int64_t>(
             (n_seen + kFlashCellsPad - 1) / kFlashCellsPad * kFlashCellsPad, b.slabs[0].k->ne[1]);
@@ -229,6 +234,12 @@ void BlendGraph::Impl::write_kv(Build& b, int32_t layer, const Heads& fresh, ggm
     ggml_build_forward_expand(b.graph, *v);
 }
 
+// The cells that the mask is for: f16 [head_dim, n_cells, n_head_kv].
+ggml_tensor* BlendGraph::Impl::heads_first(Build& b, ggml_tensor* cells) {
+    return ggml_view_3d(b.g, cells, w_.head_dim, b.mask->ne[0], w_.n_head_kv, cells->nb[1],
+                        static_cast<size_t>(w_.head_dim) * ggml_type_size(cells->type), 0);
+}
+
 // k, v: matrices of all cells. Returns f32 [head_dim * n_head, rows of q].
 ggml_tensor* BlendGraph::Impl::attend(Build& b, ggml_tensor* q, ggml_tensor* k, ggml_tensor* v,
                                       bool last_row_only) {
@@ -236,20 +247,36 @@ ggml_tensor* BlendGraph::Impl::attend(Build& b, ggml_tensor* q, ggml_tensor* k, 
         const auto rows = b.batch->rows;
         return attention_->node(b.g, q, k, v, last_row_only ? rows.last(1) : rows);
     }
-    const int64_t n_cells = b.mask->ne[0];
-    const auto heads_first = [&](ggml_tensor* cells) {
-        return ggml_view_3d(b.g, cells, w_.head_dim, n_cells, w_.n_head_kv, cells->nb[1],
-                            static_cast<size_t>(w_.head_dim) * ggml_type_size(cells->type), 0);
-    };
     ggml_tensor* mask = b.mask;
     if (last_row_only) {
-        mask = ggml_view_2d(b.g, mask, n_cells, 1, mask->nb[1],
+        mask = ggml_view_2d(b.g, mask, mask->ne[0], 1, mask->nb[1],
                             static_cast<size_t>(b.n_rows - 1) * mask->nb[1]);
     }
-    ggml_tensor* out = ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(k),
-                                           heads_first(v), mask, w_.attention_scale, 0.0f, 0.0f);
+    ggml_tensor* out =
+        ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(b, k),
+                            heads_first(b, v), mask, w_.attention_scale, 0.0f, 0.0f);
     ggml_prec_set_acc(out, GGML_PREC_F32);
     return ggml_reshape_2d(b.g, out, int64_t{w_.head_dim} * w_.n_head, q->ne[2]);
+}
+
+// Adds one layer's attention weights, which the kernels that attend() uses never write down.
+void BlendGraph::Impl::add_attention(Build& b, ggml_tensor* q, ggml_tensor* k) {
+    ggml_tensor* scores =
+        ggml_mul_mat(b.g, heads_first(b, k), ggml_permute(b.g, q, 0, 2, 1, 3));
+    ggml_prec_set_acc(scores, GGML_PREC_F32);
+    ggml_tensor* weights = ggml_soft_max_ext(b.g, scores, b.mask, w_.attention_scale, 0.0f);
+    b.attention = b.attention != nullptr ? ggml_add(b.g, b.attention, weights) : weights;
+    // Now, not when the sum is asked for: then every layer's queries would be kept until the end.
+    ggml_build_forward_expand(b.graph, b.attention);
+}
+
+void BlendGraph::Impl::sum_attention(Build& b) {
+    const int64_t n_cells = b.attention->ne[0];
+    ggml_tensor* by_cell = ggml_cont(b.g, ggml_permute(b.g, b.attention, 2, 0, 1, 3));
+    by_cell = ggml_reshape_2d(b.g, by_cell, b.n_rows * w_.n_head, n_cells);
+    b.attention_sums = ggml_sum_rows(b.g, by_cell);
+    ggml_set_output(b.attention_sums);
+    ggml_build_forward_expand(b.graph, b.attention_sums);
 }
 
 ggml_tensor* BlendGraph::Impl::feed_forward(Build& b, const LayerWeights& layer, ggml_tensor* x) {
@@ -280,16 +307,20 @@ ggml_tensor* BlendGraph::Impl::layer(Build& b, int32_t index, ggml_tensor* hidde
     } else {
         write_kv(b, index, project_kv(b, layer, x), &k, &v);
     }
-    if (final_layer && !b.batch->logits) return nullptr;
+    const bool ends_here = final_layer && !b.batch->logits;
+    if (ends_here && !b.pass->attention) return nullptr;
 
     ggml_tensor* positions = b.positions;
-    if (final_layer) {
+    if (final_layer && !ends_here) {
         x = last_row(b, x);
         hidden = last_row(b, hidden);
         positions =
             ggml_view_1d(b.g, positions, 1, static_cast<size_t>(b.n_rows - 1) * sizeof(int32_t));
     }
-    ggml_tensor* mixed = attend(b, project_q(b, layer, x, positions), k, v, final_layer);
+    ggml_tensor* q = project_q(b, layer, x, positions);
+    if (b.pass->attention) add_attention(b, q, k);
+    if (ends_here) return nullptr;
+    ggml_tensor* mixed = attend(b, q, k, v, final_layer);
     mixed = add_bias(b.g, ggml_mul_mat(b.g, layer.attn_out, mixed), layer.attn_out_bias);
     hidden = ggml_add(b.g, hidden, mixed);
     return ggml_add(b.g, hidden, feed_forward(b, layer, norm(b, hidden, layer.ffn_norm)));
@@ -329,6 +360,7 @@ void BlendGraph::Impl::build(Build& b) {
                                                    : ggml_get_rows(b.g, hidden_, b.positions);
     for (int32_t i = b.pass->layer_begin; i < b.pass->layer_end; ++i) hidden = layer(b, i, hidden);
     if (b.pass->check) check_layer(b, b.pass->layer_end, hidden);
+    if (b.pass->attention) sum_attention(b);
     if (b.pass->layer_end < n_layer()) {
         ggml_build_forward_expand(b.graph, ggml_set_rows(b.g, hidden_, hidden, b.cells));
     } else if (b.batch->logits) {
@@ -382,10 +414,11 @@ Status BlendGraph::Impl::compute(Build& b) {
 }
 
 Status BlendGraph::Impl::run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
-                             std::span<float> deviations, std::span<float> logits) {
+                             const Results& results) {
     assert(!batch.rows.empty() && static_cast<int32_t>(batch.rows.size()) <= options_.n_batch_rows);
     assert(!pass.check || pass.layer_end < n_layer());
     assert(!batch.logits || pass.layer_end == n_layer());
+    assert(!batch.logits || !pass.attention);
 
     const ggml_context_ptr context(ggml_init({graph_memory_.size(), graph_memory_.data(), true}));
     Build b;
@@ -401,14 +434,15 @@ Status BlendGraph::Impl::run(const Pass& pass, const Batch& batch, std::span<con
     // Rows whose last layer has its K and V already, and whose logits nobody wants.
     if (ggml_graph_n_nodes(b.graph) == 0) return {};
     if (Status status = compute(b); !status) return status;
-    if (pass.check) {
-        ggml_backend_tensor_get(b.deviations, deviations.data(), 0,
-                                batch.rows.size() * sizeof(float));
+    const auto fetch = [](const ggml_tensor* from, std::span<float> to, size_t n) {
+        assert(to.size() >= n);
+        ggml_backend_tensor_get(from, to.data(), 0, n * sizeof(float));
+    };
+    if (pass.check) fetch(b.deviations, results.deviations, batch.rows.size());
+    if (pass.attention) {
+        fetch(b.attention_sums, results.attention, static_cast<size_t>(batch.rows.back()) + 1);
     }
-    if (batch.logits) {
-        ggml_backend_tensor_get(b.logits, logits.data(), 0,
-                                static_cast<size_t>(w_.n_vocab) * sizeof(float));
-    }
+    if (batch.logits) fetch(b.logits, results.logits, static_cast<size_t>(w_.n_vocab));
     return {};
 }
 
@@ -424,8 +458,8 @@ Result<std::unique_ptr<BlendGraph>> BlendGraph::create(const DecoderWeights& wei
 }
 
 Status BlendGraph::run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
-                       std::span<float> deviations, std::span<float> logits) {
-    return impl_->run(pass, batch, slabs, deviations, logits);
+                       const Results& results) {
+    return impl_->run(pass, batch, slabs, results);
 }
 
 int32_t BlendGraph::n_batch_rows() const { return impl_->n_batch_rows(); }

@@ -46,12 +46,23 @@ public:
         // from what was there. Requires layer_end < n_layer.
         bool check = false;
         Deviation deviation = Deviation::kBoth;
+        // Also gives what the batch's rows attend to, summed over them, heads and layers. Takes
+        // memory for rows x heads x cells floats several times: for small batches.
+        bool attention = false;
     };
 
     struct Batch {
         std::span<const int32_t> rows;  // ascending, at most n_batch_rows
         std::span<const Token> tokens;  // the rows' tokens; only used when layer_begin is 0
-        bool logits = false;            // of the last row; needs layer_end == n_layer
+        // Of the last row; needs layer_end == n_layer. Not together with Pass::attention.
+        bool logits = false;
+    };
+
+    // What a batch gives, into memory of the caller; empty where it is not asked for.
+    struct Results {
+        std::span<float> deviations = {};  // pass.check: one a row
+        std::span<float> attention = {};   // pass.attention: one a cell, up to the last row's
+        std::span<float> logits = {};      // batch.logits: n_vocab
     };
 
     // Fails with kOutOfMemory or kUnsupported (no backend runs an operation).
@@ -63,10 +74,8 @@ public:
     BlendGraph& operator=(const BlendGraph&) = delete;
 
     // Runs one batch of a pass over the cells that `slabs` (one a layer) name.
-    // `deviations` takes one value a row where pass.check, `logits` n_vocab floats where
-    // batch.logits; both may be empty otherwise.
     Status run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
-               std::span<float> deviations, std::span<float> logits);
+               const Results& results);
 
     int32_t n_batch_rows() const;
     // Bytes of compute buffers and hidden states.

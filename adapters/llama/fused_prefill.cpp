@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <vector>
 
 #include "adapters/llama/elapsed.h"
 
 namespace spolia {
 namespace {
+
+// More rows of a long question would take memory for little: its end is what asks.
+constexpr int32_t kQueryRowsMax = 64;
 
 // deviations of `mendable` out of those of `rows`, of which it is a subset; both ascending.
 std::vector<float> pick(std::span<const int32_t> rows, std::span<const float> deviations,
@@ -30,9 +34,10 @@ struct Target {
     const PrefillTick& tick;
 };
 
-// Runs one pass over `rows`, batch by batch. `logits` are those of the last row, where not empty.
+// Runs one pass over `rows`, batch by batch. Asked for in `results` are a value a row of deviations,
+// the logits of the last row, and attention where the rows are one batch.
 Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<const int32_t> rows,
-                std::span<float> deviations, std::span<float> logits) {
+                const BlendGraph::Results& results) {
     const size_t batch_rows = static_cast<size_t>(target.graph.n_batch_rows());
     std::vector<Token> tokens;
     for (size_t begin = 0; begin < rows.size(); begin += batch_rows) {
@@ -43,10 +48,10 @@ Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<co
             tokens.push_back(target.tokens[static_cast<size_t>(row)]);
         }
         batch.tokens = tokens;
-        batch.logits = !logits.empty() && begin + batch.rows.size() == rows.size();
-        const auto part =
-            deviations.empty() ? deviations : deviations.subspan(begin, batch.rows.size());
-        if (Status status = target.graph.run(pass, batch, target.slabs, part, logits); !status) {
+        batch.logits = !results.logits.empty() && begin + batch.rows.size() == rows.size();
+        BlendGraph::Results part = results;
+        if (pass.check) part.deviations = results.deviations.subspan(begin, batch.rows.size());
+        if (Status status = target.graph.run(pass, batch, target.slabs, part); !status) {
             return status;
         }
         if (!batch.logits && target.tick && !target.tick()) {
@@ -54,6 +59,37 @@ Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<co
         }
     }
     return {};
+}
+
+// Of the rows behind the last block, the last ones that fit into a batch.
+size_t n_query_rows(const PrefillRows& rows, int32_t n_batch_rows) {
+    const auto tail = std::ranges::lower_bound(rows.fresh, rows.passive.back().rows.end);
+    return static_cast<size_t>(std::min<std::ptrdiff_t>(
+        std::distance(tail, rows.fresh.end()), std::min(kQueryRowsMax, n_batch_rows)));
+}
+
+// Computes the rows in no block over the blocks as they are. Leaves what the query pays to each row
+// of the prompt in `attention`.
+Status see_attention(const Target& target, const PrefillRows& rows, std::vector<float>& attention) {
+    const std::span<const int32_t> fresh = rows.fresh;
+    const size_t n_query = n_query_rows(rows, target.graph.n_batch_rows());
+    BlendGraph::Pass pass;
+    pass.layer_end = static_cast<int32_t>(target.slabs.size());
+    if (Status status = run_pass(target, pass, fresh.first(fresh.size() - n_query), {}); !status) {
+        return status;
+    }
+    pass.attention = true;
+    attention.resize(static_cast<size_t>(rows.n_rows));
+    return run_pass(target, pass, fresh.last(n_query), {.attention = attention});
+}
+
+// The values at the places that `rows` names.
+std::vector<float> at_rows(std::span<const float> values, std::span<const int32_t> rows) {
+    std::vector<float> picked;
+    if (values.empty()) return picked;
+    picked.reserve(rows.size());
+    for (const int32_t row : rows) picked.push_back(values[static_cast<size_t>(row)]);
+    return picked;
 }
 
 }  // namespace
@@ -64,13 +100,23 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
     const auto start = std::chrono::steady_clock::now();
     const Target target{graph, slabs, plan.tokens, tick};
     const Selector* selector = plan.selector;
+    const bool mends = selector != nullptr && !rows.mendable.empty();
+    std::span<const int32_t> fresh = rows.fresh;
+    std::vector<float> attention;
+    if (mends && selector->wants_attention()) {
+        if (Status status = see_attention(target, rows, attention); !status) return status;
+        report.n_probed = static_cast<int32_t>(fresh.size());
+        // In front of all blocks they are as they shall be.
+        const auto behind = std::ranges::lower_bound(fresh, rows.passive.front().rows.begin);
+        fresh = {behind, fresh.end()};
+    }
     std::span<const CheckStage> stages;
     std::vector<int32_t> chosen;  // passive rows that are still active
-    if (selector != nullptr && !rows.mendable.empty()) stages = selector->stages();
+    if (mends) stages = selector->stages();
     if (!stages.empty()) {
         chosen = rows.mendable;
     } else if (selector != nullptr) {
-        chosen = selector->pick({rows.passive, plan.outline}).rows;
+        chosen = selector->pick({rows.passive, plan.outline, attention}).rows;
     }
 
     BlendGraph::Pass pass;
@@ -79,21 +125,27 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
         pass.layer_end = stages[stage].layer;
         pass.check = true;
         pass.deviation = selector->deviation();
-        const std::vector<int32_t> active = merge_rows(rows.fresh, chosen);
+        const std::vector<int32_t> active = merge_rows(fresh, chosen);
         deviations.resize(active.size());
-        if (Status status = run_pass(target, pass, active, deviations, {}); !status) return status;
-        chosen =
-            selector->choose(static_cast<int32_t>(stage), chosen, pick(active, deviations, chosen),
-                             static_cast<int32_t>(rows.mendable.size()));
+        if (Status status = run_pass(target, pass, active, {.deviations = deviations}); !status) {
+            return status;
+        }
+        const std::vector<float> deviation = pick(active, deviations, chosen);
+        const std::vector<float> attended = at_rows(attention, chosen);
+        chosen = selector->choose(static_cast<int32_t>(stage),
+                                  {.candidates = chosen,
+                                   .deviation = deviation,
+                                   .attention = attended,
+                                   .n_passive = static_cast<int32_t>(rows.mendable.size())});
         pass = {};
         pass.layer_begin = stages[stage].layer;
         pass.kv_ready = true;
     }
-    report.check_us = stages.empty() ? 0 : us_since(start);
+    report.check_us = stages.empty() && attention.empty() ? 0 : us_since(start);
 
     pass.layer_end = static_cast<int32_t>(slabs.size());
-    const std::vector<int32_t> active = merge_rows(rows.fresh, chosen);
-    if (Status status = run_pass(target, pass, active, {}, logits); !status) return status;
+    const std::vector<int32_t> active = merge_rows(fresh, chosen);
+    if (Status status = run_pass(target, pass, active, {.logits = logits}); !status) return status;
     report.compute_us = us_since(start) - report.check_us;
     count_rows(rows, std::move(chosen), report);
     return {};

@@ -73,7 +73,7 @@ Result<std::unique_ptr<KvBlock>> IsolatedEncoder::encode(BlockMeta meta, const R
         const size_t n = std::min(batch_rows, rows.size() - begin);
         const BlendGraph::Batch batch{std::span(rows).subspan(begin, n),
                                       std::span<const Token>(tokens).subspan(begin, n), false};
-        if (Status status = graph_.run(pass, batch, cells_->slabs, {}, {}); !status) {
+        if (Status status = graph_.run(pass, batch, cells_->slabs, {}); !status) {
             return status.error();
         }
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
 
 #include "adapters/llama/elapsed.h"
 #include "adapters/llama/isolated_encoder.h"
@@ -40,10 +41,10 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
     const auto start = std::chrono::steady_clock::now();
     std::vector<int32_t> chosen;
     if (plan.selector != nullptr && rows.composed()) {
-        if (!plan.selector->stages().empty()) {
+        if (plan.selector->needs_fused_pass()) {
             return Error{ErrorCode::kInvalidArgument,
-                         "this model is computed in contiguous spans; a selector with check layers "
-                         "needs the fused pass"};
+                         "this model is computed in contiguous spans; the selector " +
+                             std::string(plan.selector->name()) + " needs the fused pass"};
         }
         chosen = plan.selector->pick({rows.passive, plan.outline}).rows;
     }

@@ -81,6 +81,9 @@ double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows)
     if (n_rows <= 0 || params.policy == "none") return 0;
     if (params.policy == "full") return 1;
     if (params.policy == "epic") return std::min(1.0, double(params.head_rows) / n_rows);
+    if (params.policy == "query" && params.rank == QueryRank::kAttention) {
+        return params.stages.front().ratio;
+    }
     double share = 0;
     double ratio = 1;  // of the rows, active in the layers from `layer` on
     int32_t layer = 0;

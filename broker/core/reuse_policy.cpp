@@ -34,7 +34,7 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
 
     Result<std::unique_ptr<Selector>> selector = make_selector(policy.params, model.kv.n_layer);
     if (!selector) return std::move(selector).error();
-    if (model.support == ReuseSupport::kSpans && !(*selector)->stages().empty()) {
+    if (model.support == ReuseSupport::kSpans && (*selector)->needs_fused_pass()) {
         policy.fell_back = true;
         policy.params.policy = "epic";
         selector = make_selector(policy.params, model.kv.n_layer);

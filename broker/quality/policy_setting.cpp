@@ -56,6 +56,12 @@ bool set_deviation(std::string_view text, SelectorParams& params) {
     return false;
 }
 
+bool set_rank(std::string_view text, SelectorParams& params) {
+    if (text != "both" && text != "attention") return false;
+    params.rank = text == "both" ? QueryRank::kAttentionDeviation : QueryRank::kAttention;
+    return true;
+}
+
 bool set_head_rows(std::string_view text, SelectorParams& params) {
     return read_number(text, params.head_rows);
 }
@@ -68,16 +74,20 @@ struct PolicyKey {
     bool amount = false;  // says how many rows are recomputed
 };
 
-// In the order in which they are set and shown: a cacheblend's ratios go to the layers it has.
+// In the order in which they are set and shown: ratios go to the layers there are.
 constexpr std::array kKeys = {
     PolicyKey{"epic", "head_rows", "a number of rows", set_head_rows, true},
     PolicyKey{"cacheblend", "layer", "a layer, or several as 1/3", set_layers},
     PolicyKey{"cacheblend", "ratio", "a share for each layer, as 0.15 or 0.3/0.15", set_ratios,
               true},
     PolicyKey{"cacheblend", "deviation", "both, keys or values", set_deviation},
+    PolicyKey{"query", "rank", "both (attention x deviation) or attention", set_rank},
+    PolicyKey{"query", "layer", "a layer", set_layers},
+    PolicyKey{"query", "ratio", "a share, as 0.15", set_ratios, true},
+    PolicyKey{"query", "deviation", "both, keys or values", set_deviation},
 };
 
-constexpr std::array<std::string_view, 11> kSweep = {
+constexpr std::array<std::string_view, 20> kSweep = {
     "none",
     "epic:head_rows=1",
     "epic:head_rows=4",
@@ -88,6 +98,15 @@ constexpr std::array<std::string_view, 11> kSweep = {
     "cacheblend:layer=3,ratio=0.05",
     "cacheblend:layer=3,ratio=0.15",
     "cacheblend:layer=3,ratio=0.3",
+    "query:layer=1,ratio=0.05",
+    "query:layer=1,ratio=0.15",
+    "query:layer=1,ratio=0.3",
+    "query:layer=3,ratio=0.05",
+    "query:layer=3,ratio=0.15",
+    "query:layer=3,ratio=0.3",
+    "query:rank=attention,ratio=0.05",
+    "query:rank=attention,ratio=0.15",
+    "query:rank=attention,ratio=0.3",
     "full",
 };
 
@@ -135,9 +154,9 @@ std::string joined(std::string_view policy,
 bool usable(const PolicySetting& setting, const ModelInfo& model) {
     const auto selector = make_selector(setting.params, model.kv.n_layer);
     if (!selector.ok()) return false;
+    if ((*selector)->needs_fused_pass() && model.support != ReuseSupport::kFused) return false;
     const auto stages = (*selector)->stages();
-    return stages.empty() ||
-           (model.support == ReuseSupport::kFused && 2 * stages.back().layer <= model.kv.n_layer);
+    return stages.empty() || 2 * stages.back().layer <= model.kv.n_layer;
 }
 
 }  // namespace

@@ -32,9 +32,10 @@ PromptPlan plan_with_all_chunks(const QualityPrompt& prompt, const ReusePolicy& 
 
 double mend_work_rows(const ReusePolicy& policy, const ModelInfo& model,
                       const PrefillReport& report) {
-    if (policy.selector->stages().empty()) return report.n_blended;
+    if (policy.selector->stages().empty()) return report.n_blended + report.n_probed;
     const int32_t n_chunk_rows = report.n_shifted + report.n_blended;
-    return n_chunk_rows * mend_share(policy.params, model.kv.n_layer, n_chunk_rows);
+    return n_chunk_rows * mend_share(policy.params, model.kv.n_layer, n_chunk_rows) +
+           report.n_probed;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 Result<ReusePolicy> reuse_policy(const PolicySetting& setting, const ModelInfo& model) {
     Result<std::unique_ptr<Selector>> selector = make_selector(setting.params, model.kv.n_layer);
     if (!selector) return std::move(selector).error();
-    if (model.support == ReuseSupport::kSpans && !(*selector)->stages().empty()) {
+    if (model.support == ReuseSupport::kSpans && (*selector)->needs_fused_pass()) {
         return Error{ErrorCode::kUnsupported, "policy " + setting.label +
                                                   " needs the fused pass, which this model does "
                                                   "not have: " +

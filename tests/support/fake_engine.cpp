@@ -133,13 +133,21 @@ std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
     }
     if (plan.selector == nullptr) return {};
     const auto stages = plan.selector->stages();
-    if (stages.empty()) return plan.selector->pick({spans, plan.outline}).rows;
+    std::vector<float> attention;  // of every row
+    if (plan.selector->wants_attention()) {
+        for (size_t row = 0; row < plan.tokens.size(); ++row) {
+            attention.push_back(static_cast<float>(mix(row) % 1000));
+        }
+    }
+    if (stages.empty()) return plan.selector->pick({spans, plan.outline, attention}).rows;
     for (size_t stage = 0; stage < stages.size(); ++stage) {
-        std::vector<float> deviation;
+        std::vector<float> deviation, attended;
         for (const int32_t row : active) {
             deviation.push_back(static_cast<float>(mix(placed_state(plan, row)) % 1000));
+            if (!attention.empty()) attended.push_back(attention[static_cast<size_t>(row)]);
         }
-        active = plan.selector->choose(static_cast<int32_t>(stage), active, deviation, n_passive);
+        active = plan.selector->choose(static_cast<int32_t>(stage),
+                                       {active, deviation, attended, n_passive});
     }
     return active;
 }

@@ -96,7 +96,7 @@ TEST_P(EachEngine, RowsBeforeABlockNeverSeeIt) {
         std::ranges::fill(huge.k(layer), kHuge);
         std::ranges::fill(huge.v(layer), kHuge);
     }
-    for (const char* policy : {"none", "epic"}) {
+    for (const char* policy : {"none", "epic", "query"}) {
         const auto chosen = selector(policy);
         std::vector<std::unique_ptr<KvBlock>> seen;
         for (const KvBlock* block : {&plain, &std::as_const(huge)}) {
@@ -125,74 +125,6 @@ TEST_P(EachEngine, StaleRowsBehindThePromptAreNeverSeen) {
     ASSERT_TRUE(engine_->prefill(poison.plan(0, none.get()), {}).ok());
     prefill(prompt.plan(0, none.get()));
     EXPECT_TRUE(std::ranges::equal(logits(0), clean));
-}
-
-// Asks for stages and keeps what it is given.
-class RecordingSelector final : public Selector {
-public:
-    RecordingSelector(std::vector<CheckStage> stages, Deviation deviation)
-        : stages_(std::move(stages)), deviation_(deviation) {}
-    std::string_view name() const override { return "recording"; }
-    std::span<const CheckStage> stages() const override { return stages_; }
-    Deviation deviation() const override { return deviation_; }
-    std::vector<int32_t> rows(const Selection&) const override { return {}; }
-    std::vector<int32_t> choose(int32_t, std::span<const int32_t> candidates,
-                                std::span<const float> deviation,
-                                int32_t n_passive) const override {
-        seen_rows.assign(candidates.begin(), candidates.end());
-        seen_deviations.assign(deviation.begin(), deviation.end());
-        seen_n_passive = n_passive;
-        return {};
-    }
-
-    mutable std::vector<int32_t> seen_rows;
-    mutable std::vector<float> seen_deviations;
-    mutable int32_t seen_n_passive = 0;
-
-private:
-    std::vector<CheckStage> stages_;
-    Deviation deviation_;
-};
-
-double change(std::span<const uint16_t> fresh, std::span<const uint16_t> old, size_t row,
-              size_t dim) {
-    return relative_error(fresh.subspan(row * dim, dim), old.subspan(row * dim, dim));
-}
-
-TEST_P(EachEngine, DeviationsAreThoseOfTheCheckLayer) {
-    Prompt prompt(engine_->sink_prefix());
-    prompt.text(text(4))
-        .chunk(random_chunk(50))
-        .text(text(2))
-        .chunk(random_chunk(40))
-        .text(text(6));
-    prefill_dense(0, prompt.tokens());
-    prefill(prompt.plan(1, nullptr));
-    const auto n_rows = static_cast<int32_t>(prompt.tokens().size());
-    const auto dense = rows(0, 0, n_rows), placed = rows(1, 0, n_rows);
-    const auto k_dim = static_cast<size_t>(engine_->info().kv.k_dim);
-    const auto v_dim = static_cast<size_t>(engine_->info().kv.v_dim);
-
-    for (const Deviation kind : {Deviation::kBoth, Deviation::kKeys, Deviation::kValues}) {
-        for (const int32_t layer : {1, 3}) {
-            const RecordingSelector recording({{layer, 0.5}}, kind);
-            prefill(prompt.plan(2, &recording));
-            ASSERT_EQ(recording.seen_rows.size(), 90u);
-            EXPECT_EQ(recording.seen_n_passive, 90);
-            for (size_t i = 0; i < recording.seen_rows.size(); ++i) {
-                const auto row = static_cast<size_t>(recording.seen_rows[i]);
-                double expected = 0.0;
-                if (kind != Deviation::kValues) {
-                    expected += change(dense->k(layer), placed->k(layer), row, k_dim);
-                }
-                if (kind != Deviation::kKeys) {
-                    expected += change(dense->v(layer), placed->v(layer), row, v_dim);
-                }
-                EXPECT_NEAR(recording.seen_deviations[i], expected, 1e-4 + 0.02 * expected)
-                    << "row " << row << ", layer " << layer;
-            }
-        }
-    }
 }
 
 TEST_P(EachEngine, GradualStagesMendFewerAndFewerRows) {

@@ -64,8 +64,8 @@ TEST(Selector, CacheBlendKeepsTheRowsThatDeviateMost) {
     ASSERT_EQ(selector->stages().size(), 2u);
     const std::vector<int32_t> rows = {3, 5, 6, 9, 11, 12, 20, 31};
     const std::vector<float> deviation = {0.1f, 0.9f, 0.2f, 0.8f, 0.2f, 0.0f, 0.2f, 0.7f};
-    EXPECT_THAT(selector->choose(0, rows, deviation, 8), ElementsAre(5, 6, 9, 31));
-    EXPECT_THAT(selector->choose(1, rows, deviation, 8), ElementsAre(5, 9));
+    EXPECT_THAT(selector->choose(0, {rows, deviation, {}, 8}), ElementsAre(5, 6, 9, 31));
+    EXPECT_THAT(selector->choose(1, {rows, deviation, {}, 8}), ElementsAre(5, 9));
 }
 
 TEST(Selector, CacheBlendRoundsUpAndStopsAtWhatIsThere) {
@@ -75,18 +75,18 @@ TEST(Selector, CacheBlendRoundsUpAndStopsAtWhatIsThere) {
         rows[static_cast<size_t>(i)] = i;
     }
     const std::vector<float> deviation(100, 1.0f);
-    EXPECT_EQ(selector->choose(0, rows, deviation, 100).size(), 7u);
-    EXPECT_EQ(selector->choose(0, rows, deviation, 101).size(), 8u);
-    EXPECT_EQ(selector->choose(0, rows, deviation, 10000), rows);
-    EXPECT_THAT(selector->choose(0, {}, {}, 10), IsEmpty());
+    EXPECT_EQ(selector->choose(0, {rows, deviation, {}, 100}).size(), 7u);
+    EXPECT_EQ(selector->choose(0, {rows, deviation, {}, 101}).size(), 8u);
+    EXPECT_EQ(selector->choose(0, {rows, deviation, {}, 10000}), rows);
+    EXPECT_THAT(selector->choose(0, {{}, {}, {}, 10}), IsEmpty());
 }
 
 TEST(Selector, CacheBlendMendsRowsThatAreNotNumbersFirst) {
     const auto selector = make_cacheblend({{1, 0.5}});
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    EXPECT_THAT(selector->choose(0, std::vector<int32_t>{1, 2, 3, 4},
-                                 std::vector<float>{5.0f, nan, 1e30f, nan}, 4),
-                ElementsAre(2, 4));
+    const std::vector<int32_t> rows = {1, 2, 3, 4};
+    const std::vector<float> deviation = {5.0f, nan, 1e30f, nan};
+    EXPECT_THAT(selector->choose(0, {rows, deviation, {}, 4}), ElementsAre(2, 4));
 }
 
 std::vector<int32_t> choose_naively(std::vector<int32_t> rows, const std::vector<float>& deviation,
@@ -122,7 +122,7 @@ TEST(Selector, CacheBlendAgreesWithTheNaiveChoice) {
         }
         const auto n_passive = static_cast<int32_t>(n + random() % 20);
         const auto n_keep = static_cast<size_t>(std::ceil(ratio * n_passive));
-        ASSERT_EQ(selector->choose(0, rows, deviation, n_passive),
+        ASSERT_EQ(selector->choose(0, {rows, deviation, {}, n_passive}),
                   choose_naively(rows, deviation, n_keep));
     }
 }
@@ -142,7 +142,7 @@ TEST(Selector, RefusesWhatMakesNoSense) {
     const auto stages = [](std::vector<CheckStage> list) {
         return failure({.policy = "cacheblend", .stages = std::move(list)});
     };
-    EXPECT_THAT(failure({.policy = "magic"}), HasSubstr("none, full, epic, cacheblend"));
+    EXPECT_THAT(failure({.policy = "magic"}), HasSubstr("none, full, epic, cacheblend, query"));
     EXPECT_THAT(failure({.policy = "epic", .head_rows = 0}), HasSubstr("1 to 1024"));
     EXPECT_THAT(failure({.policy = "epic", .head_rows = 1025}), HasSubstr("1025"));
     EXPECT_THAT(stages({}), HasSubstr("at least one"));
