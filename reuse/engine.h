@@ -98,6 +98,8 @@ struct PrefillReport {
     int32_t n_blended = 0;              // under blocks, recomputed because the selector asked
     int32_t n_computed = 0;             // in no block
     int32_t n_probed = 0;               // of those, computed once more for the query's attention
+    // What mending took: passive rows computed, and rows probed, summed over the layers.
+    int64_t mend_row_layers = 0;
     int64_t place_us = 0;               // rotation, placement and handover of blocks
     int64_t check_us = 0;               // attention; layers and deviations up to the last stage
     int64_t compute_us = 0;             // the rest of the pass, and what ticks took

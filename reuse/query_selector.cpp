@@ -12,15 +12,10 @@ std::span<const CheckStage> QuerySelector::stages() const {
 }
 
 RowChoice QuerySelector::pick(const Selection& selection) const {
-    if (rank_ != QueryRank::kAttention) return {};
-    std::vector<int32_t> rows;
+    const std::vector<int32_t> rows = unsettled_rows(selection.spans);
+    if (rank_ != QueryRank::kAttention) return {.rows = rows};
     std::vector<float> scores;
-    for (const PassiveSpan& span : selection.spans) {
-        for (int32_t row = span.rows.begin; row < span.rows.end && !span.settled; ++row) {
-            rows.push_back(row);
-            scores.push_back(selection.attention[static_cast<size_t>(row)]);
-        }
-    }
+    for (const int32_t row : rows) scores.push_back(selection.attention[static_cast<size_t>(row)]);
     const size_t n_keep = share_of_rows(stage_.ratio, static_cast<int32_t>(rows.size()));
     return {.rows = top_rows(rows, scores, n_keep)};
 }

@@ -32,4 +32,14 @@ std::vector<int32_t> top_rows(std::span<const int32_t> rows, std::span<const flo
     return kept;
 }
 
+std::vector<int32_t> unsettled_rows(std::span<const PassiveSpan> spans) {
+    std::vector<int32_t> rows;
+    for (const PassiveSpan& span : spans) {
+        for (int32_t row = span.rows.begin; row < span.rows.end && !span.settled; ++row) {
+            rows.push_back(row);
+        }
+    }
+    return rows;
+}
+
 }  // namespace spolia

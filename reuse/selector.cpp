@@ -7,12 +7,13 @@
 
 #include "reuse/query_selector.h"
 #include "reuse/row_ranking.h"
+#include "reuse/trace_selector.h"
 
 namespace spolia {
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames = {"none", "full", "epic", "cacheblend",
-                                                    "query"};
+constexpr std::array<std::string_view, 7> kNames = {"none",  "full",  "epic",    "cacheblend",
+                                                    "query", "trace", "adaptive"};
 constexpr int32_t kHeadRowsMax = 1024;
 
 // Decides from the spans alone, before anything is computed.
@@ -79,7 +80,9 @@ public:
     std::string_view name() const override { return "cacheblend"; }
     std::span<const CheckStage> stages() const override { return stages_; }
     Deviation deviation() const override { return deviation_; }
-    RowChoice pick(const Selection&) const override { return {}; }
+    RowChoice pick(const Selection& selection) const override {
+        return {.rows = unsettled_rows(selection.spans)};
+    }
     std::vector<int32_t> choose(int32_t stage, const StageView& view) const override {
         assert(stage >= 0 && static_cast<size_t>(stage) < stages_.size());
         return top_rows(view.candidates, view.deviation,
@@ -139,6 +142,32 @@ Result<std::unique_ptr<Selector>> make_query(SelectorParams params, int32_t n_la
         std::make_unique<QuerySelector>(params.stages.front(), params.deviation, params.rank));
 }
 
+Result<std::unique_ptr<Selector>> make_trace(const SelectorParams& params) {
+    if (!(params.trace_ratio > 0 && params.trace_ratio <= 1)) {
+        return invalid("selector trace: ratio " + std::to_string(params.trace_ratio) +
+                       " is not in (0, 1]");
+    }
+    return std::unique_ptr<Selector>(std::make_unique<TraceSelector>(params.trace_ratio));
+}
+
+Result<std::unique_ptr<Selector>> make_adaptive(const SelectorParams& params, int32_t n_layer) {
+    if (!(params.weight_min >= 0 && params.weight_min <= 1)) {
+        return invalid("selector adaptive: weight_min " + std::to_string(params.weight_min) +
+                       " is not in [0, 1]");
+    }
+    if (params.check_layer < 0 || params.check_layer >= n_layer) {
+        return invalid("selector adaptive: layer " + std::to_string(params.check_layer) +
+                       " is not a check layer of a model of " + std::to_string(n_layer) +
+                       " layers, nor 0");
+    }
+    if (!(params.deviation_min >= 0)) {
+        return invalid("selector adaptive: deviation_min " + std::to_string(params.deviation_min) +
+                       " is not a squared deviation");
+    }
+    return std::unique_ptr<Selector>(std::make_unique<AdaptiveSelector>(
+        params.weight_min, params.check_layer, params.deviation_min));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, int32_t n_layer) {
@@ -163,6 +192,8 @@ Result<std::unique_ptr<Selector>> make_selector(const SelectorParams& params, in
             std::make_unique<CacheBlendSelector>(params.stages, params.deviation));
     }
     if (params.policy == "query") return make_query(params, n_layer);
+    if (params.policy == "trace") return make_trace(params);
+    if (params.policy == "adaptive") return make_adaptive(params, n_layer);
     return invalid("unknown selector \"" + params.policy + "\"; known: " + list_of_selectors());
 }
 

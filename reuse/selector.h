@@ -69,6 +69,10 @@ struct SelectorParams {
     int32_t head_rows = 16;  // epic: rows at the head of every chunk
     Deviation deviation = Deviation::kBoth;
     QueryRank rank = QueryRank::kAttentionDeviation;  // query
+    double trace_ratio = 0.1;    // trace: share of passive rows
+    double weight_min = 0.3;     // adaptive: weight on the question's path, [0, 1]
+    int32_t check_layer = 0;     // adaptive; 0: none
+    double deviation_min = 0.5;  // adaptive: rows that deviate less at the check layer are left
 };
 
 // The rule that picks which passive rows become active. Glue and query rows are always active and
@@ -78,8 +82,8 @@ public:
     virtual ~Selector() = default;
     virtual std::string_view name() const = 0;
 
-    // Without stages: pick() below decides before anything is computed. With stages: all rows are
-    // computed below the first stage's layer; at each stage choose() thins out the active ones.
+    // pick() below decides before anything is computed. Where there are stages, choose() thins out
+    // its rows at each of them.
     virtual std::span<const CheckStage> stages() const = 0;
     virtual Deviation deviation() const { return Deviation::kBoth; }
 
@@ -90,7 +94,7 @@ public:
     // Else contiguous spans through the backend's own decode do.
     bool needs_fused_pass() const { return !stages().empty() || wants_attention(); }
 
-    // Selectors with stages pick no rows here.
+    // The passive rows to recompute, or, with stages, those that come into question.
     virtual RowChoice pick(const Selection& selection) const = 0;
 
     // The rows that stay active behind stage `stage`, ascending: some of view.candidates.

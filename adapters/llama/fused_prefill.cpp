@@ -106,18 +106,17 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
     if (mends && selector->wants_attention()) {
         if (Status status = see_attention(target, rows, attention); !status) return status;
         report.n_probed = static_cast<int32_t>(fresh.size());
+        report.mend_row_layers = std::ssize(fresh) * std::ssize(slabs);
         // In front of all blocks they are as they shall be.
         const auto behind = std::ranges::lower_bound(fresh, rows.passive.front().rows.begin);
         fresh = {behind, fresh.end()};
     }
-    std::span<const CheckStage> stages;
     std::vector<int32_t> chosen;  // passive rows that are still active
-    if (mends) stages = selector->stages();
-    if (!stages.empty()) {
-        chosen = rows.mendable;
-    } else if (selector != nullptr) {
+    if (selector != nullptr) {
         chosen = selector->pick({rows.passive, plan.outline, attention}).rows;
     }
+    std::span<const CheckStage> stages;
+    if (mends && !chosen.empty()) stages = selector->stages();
 
     BlendGraph::Pass pass;
     std::vector<float> deviations;
@@ -130,6 +129,7 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
         if (Status status = run_pass(target, pass, active, {.deviations = deviations}); !status) {
             return status;
         }
+        report.mend_row_layers += std::ssize(chosen) * (pass.layer_end - pass.layer_begin);
         const std::vector<float> deviation = pick(active, deviations, chosen);
         const std::vector<float> attended = at_rows(attention, chosen);
         chosen = selector->choose(static_cast<int32_t>(stage),
@@ -144,6 +144,7 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
     report.check_us = stages.empty() && attention.empty() ? 0 : us_since(start);
 
     pass.layer_end = static_cast<int32_t>(slabs.size());
+    report.mend_row_layers += std::ssize(chosen) * (pass.layer_end - pass.layer_begin);
     const std::vector<int32_t> active = merge_rows(fresh, chosen);
     if (Status status = run_pass(target, pass, active, {.logits = logits}); !status) return status;
     report.compute_us = us_since(start) - report.check_us;

@@ -69,6 +69,7 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
         }
     }
     report.compute_us = us_since(start) - report.place_us;
+    report.mend_row_layers = std::ssize(chosen) * cache.layout().n_layer;
     count_rows(rows, std::move(chosen), report);
     return {};
 }

@@ -28,6 +28,8 @@ constexpr double kForgive = 0.98;
 // Share of a layer that making Q, K and V takes: what the check layer costs a row that is then
 // dropped.
 constexpr double kQkvShare = 0.2;
+// Of passive rows, those on a question's path, as a first guess.
+constexpr double kPathShare = 0.05;
 
 void move_mean(double& mean, bool& measured, double value) {
     mean = measured ? mean + kMeanStep * (value - mean) : value;
@@ -84,6 +86,8 @@ double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows)
     if (params.policy == "query" && params.rank == QueryRank::kAttention) {
         return params.stages.front().ratio;
     }
+    if (params.policy == "trace") return params.trace_ratio;
+    if (params.policy == "adaptive") return kPathShare;
     double share = 0;
     double ratio = 1;  // of the rows, active in the layers from `layer` on
     int32_t layer = 0;

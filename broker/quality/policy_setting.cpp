@@ -66,6 +66,22 @@ bool set_head_rows(std::string_view text, SelectorParams& params) {
     return read_number(text, params.head_rows);
 }
 
+bool set_trace_ratio(std::string_view text, SelectorParams& params) {
+    return read_number(text, params.trace_ratio);
+}
+
+bool set_weight_min(std::string_view text, SelectorParams& params) {
+    return read_number(text, params.weight_min);
+}
+
+bool set_check_layer(std::string_view text, SelectorParams& params) {
+    return read_number(text, params.check_layer);
+}
+
+bool set_deviation_min(std::string_view text, SelectorParams& params) {
+    return read_number(text, params.deviation_min);
+}
+
 struct PolicyKey {
     std::string_view policy;
     std::string_view name;
@@ -85,6 +101,10 @@ constexpr std::array kKeys = {
     PolicyKey{"query", "layer", "a layer", set_layers},
     PolicyKey{"query", "ratio", "a share, as 0.15", set_ratios, true},
     PolicyKey{"query", "deviation", "both, keys or values", set_deviation},
+    PolicyKey{"trace", "ratio", "a share, as 0.1", set_trace_ratio, true},
+    PolicyKey{"adaptive", "layer", "a layer, 0: none", set_check_layer},
+    PolicyKey{"adaptive", "deviation_min", "a squared relative deviation", set_deviation_min},
+    PolicyKey{"adaptive", "weight_min", "a weight from 0 to 1", set_weight_min, true},
 };
 
 constexpr std::array<std::string_view, 20> kSweep = {

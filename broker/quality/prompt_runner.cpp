@@ -30,14 +30,6 @@ PromptPlan plan_with_all_chunks(const QualityPrompt& prompt, const ReusePolicy& 
         input, [](const Key128&, std::span<const Token>) { return Residence::kRam; }, CostModel());
 }
 
-double mend_work_rows(const ReusePolicy& policy, const ModelInfo& model,
-                      const PrefillReport& report) {
-    if (policy.selector->stages().empty()) return report.n_blended + report.n_probed;
-    const int32_t n_chunk_rows = report.n_shifted + report.n_blended;
-    return n_chunk_rows * mend_share(policy.params, model.kv.n_layer, n_chunk_rows) +
-           report.n_probed;
-}
-
 }  // namespace
 
 Result<PromptRun> PromptRunner::dense(const QualityPrompt& prompt) {
@@ -54,7 +46,10 @@ Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const Reus
                            .blocks = *blocks,
                            .selector = plan.mend ? policy.selector.get() : nullptr,
                            .outline = &prompt.outline});
-    if (run) run->mend_work_rows = mend_work_rows(policy, engine_.info(), run->report);
+    if (run) {
+        run->mend_work_rows = static_cast<double>(run->report.mend_row_layers) /
+                              std::max(1, engine_.info().kv.n_layer);
+    }
     return run;
 }
 

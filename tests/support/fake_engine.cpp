@@ -121,15 +121,11 @@ FakeEngine::State FakeEngine::placed_state(const PrefillPlan& plan, int32_t row)
 
 std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
     std::vector<PassiveSpan> spans;
-    std::vector<int32_t> active;
     int32_t n_passive = 0;
     for (const PlacedBlock& block : plan.blocks) {
         if (block.exact) continue;
         spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
         n_passive += block.n_rows;
-        for (int32_t i = 0; i < block.n_rows && !block.settled; ++i) {
-            active.push_back(block.row + i);
-        }
     }
     if (plan.selector == nullptr) return {};
     const auto stages = plan.selector->stages();
@@ -139,7 +135,7 @@ std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
             attention.push_back(static_cast<float>(mix(row) % 1000));
         }
     }
-    if (stages.empty()) return plan.selector->pick({spans, plan.outline, attention}).rows;
+    std::vector<int32_t> active = plan.selector->pick({spans, plan.outline, attention}).rows;
     for (size_t stage = 0; stage < stages.size(); ++stage) {
         std::vector<float> deviation, attended;
         for (const int32_t row : active) {
