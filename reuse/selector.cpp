@@ -11,8 +11,7 @@
 namespace spolia {
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames = {"none", "full", "epic", "cacheblend",
-                                                    "query"};
+constexpr std::array<std::string_view, 5> kNames = {"none", "full", "epic", "cacheblend", "query"};
 constexpr int32_t kHeadRowsMax = 1024;
 
 // Decides from the spans alone, before anything is computed.

@@ -51,7 +51,7 @@ private:
         ggml_tensor* deviations = nullptr;  // f32 [1, n_rows]
         ggml_tensor* attention = nullptr;   // f32 [n_cells, n_rows, n_head], of all layers so far
         ggml_tensor* attention_sums = nullptr;  // f32 [1, n_cells]
-        ggml_tensor* logits = nullptr;      // f32 [n_vocab, 1]
+        ggml_tensor* logits = nullptr;          // f32 [n_vocab, 1]
     };
     struct Heads {
         ggml_tensor* k = nullptr;  // f32 [kv_dim, n_rows], rotated
@@ -252,17 +252,15 @@ ggml_tensor* BlendGraph::Impl::attend(Build& b, ggml_tensor* q, ggml_tensor* k, 
         mask = ggml_view_2d(b.g, mask, mask->ne[0], 1, mask->nb[1],
                             static_cast<size_t>(b.n_rows - 1) * mask->nb[1]);
     }
-    ggml_tensor* out =
-        ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(b, k),
-                            heads_first(b, v), mask, w_.attention_scale, 0.0f, 0.0f);
+    ggml_tensor* out = ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(b, k),
+                                           heads_first(b, v), mask, w_.attention_scale, 0.0f, 0.0f);
     ggml_prec_set_acc(out, GGML_PREC_F32);
     return ggml_reshape_2d(b.g, out, int64_t{w_.head_dim} * w_.n_head, q->ne[2]);
 }
 
 // Adds one layer's attention weights, which the kernels that attend() uses never write down.
 void BlendGraph::Impl::add_attention(Build& b, ggml_tensor* q, ggml_tensor* k) {
-    ggml_tensor* scores =
-        ggml_mul_mat(b.g, heads_first(b, k), ggml_permute(b.g, q, 0, 2, 1, 3));
+    ggml_tensor* scores = ggml_mul_mat(b.g, heads_first(b, k), ggml_permute(b.g, q, 0, 2, 1, 3));
     ggml_prec_set_acc(scores, GGML_PREC_F32);
     ggml_tensor* weights = ggml_soft_max_ext(b.g, scores, b.mask, w_.attention_scale, 0.0f);
     b.attention = b.attention != nullptr ? ggml_add(b.g, b.attention, weights) : weights;

@@ -34,8 +34,8 @@ struct Target {
     const PrefillTick& tick;
 };
 
-// Runs one pass over `rows`, batch by batch. Asked for in `results` are a value a row of deviations,
-// the logits of the last row, and attention where the rows are one batch.
+// Runs one pass over `rows`, batch by batch. Asked for in `results` are a value a row of
+// deviations, the logits of the last row, and attention where the rows are one batch.
 Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<const int32_t> rows,
                 const BlendGraph::Results& results) {
     const size_t batch_rows = static_cast<size_t>(target.graph.n_batch_rows());
@@ -64,8 +64,8 @@ Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<co
 // Of the rows behind the last block, the last ones that fit into a batch.
 size_t n_query_rows(const PrefillRows& rows, int32_t n_batch_rows) {
     const auto tail = std::ranges::lower_bound(rows.fresh, rows.passive.back().rows.end);
-    return static_cast<size_t>(std::min<std::ptrdiff_t>(
-        std::distance(tail, rows.fresh.end()), std::min(kQueryRowsMax, n_batch_rows)));
+    return static_cast<size_t>(std::min<std::ptrdiff_t>(std::distance(tail, rows.fresh.end()),
+                                                        std::min(kQueryRowsMax, n_batch_rows)));
 }
 
 // Computes the rows in no block over the blocks as they are. Leaves what the query pays to each row

@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
 #include <memory>
 #include <set>
 #include <string>
@@ -18,6 +16,7 @@
 #include "broker/cli/picture_file.h"
 #include "broker/cli/progress.h"
 #include "broker/cli/report.h"
+#include "broker/quality/check_layer_file.h"
 #include "broker/quality/picture.h"
 #include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
@@ -67,6 +66,7 @@ struct Options {
     int gpu_layers = 0;
     std::string format = "text";
     std::string picture;
+    std::string cache_directory;
     bool quiet = false;
 };
 
@@ -79,13 +79,6 @@ Result<std::vector<PolicySetting>> read_policies(const std::vector<std::string>&
         if (labels.insert(setting->label).second) settings.push_back(std::move(setting).value());
     }
     return settings;
-}
-
-Result<std::vector<QualityTask>> read_task_file(const std::string& path) {
-    if (path == "-") return read_tasks(std::cin, "stdin");
-    std::ifstream file(path);
-    if (!file) return Error{ErrorCode::kNotFound, path + ": no such file, or it can't be read"};
-    return read_tasks(file, path);
 }
 
 // A model opened for prompts of known lengths.
@@ -141,21 +134,24 @@ std::string heading(const Options& options, const Bench& bench) {
            std::to_string(options.tokens);
 }
 
-Json json_report(const Options& options, const Bench& bench, std::span<const WayFigures> ways) {
+Json json_report(const Options& options, const Bench& bench, int32_t check_layer,
+                 std::span<const WayFigures> ways) {
     Json report = report_head("quality", bench.engine->info(), options.threads);
     report["setup"] = {{"tasks", options.tasks},
                        {"prompts", bench.prompts.size()},
                        {"prompt_tokens_max", longest(bench.prompts)},
                        {"answer_tokens_max", options.tokens},
                        {"chunk_tokens_min", kQualityChunkTokensMin},
+                       {"check_layer", check_layer},
                        {"support", to_string(bench.engine->info().support)}};
     report["rows"] = quality_rows(ways);
     return report;
 }
 
-void print_report(const Options& options, const Bench& bench, std::span<const WayFigures> ways) {
+void print_report(const Options& options, const Bench& bench, int32_t check_layer,
+                  std::span<const WayFigures> ways) {
     if (options.format == "json") {
-        std::printf("%s\n", json_report(options, bench, ways).dump(2).c_str());
+        std::printf("%s\n", json_report(options, bench, check_layer, ways).dump(2).c_str());
         return;
     }
     const bool markdown = options.format == "markdown";
@@ -179,9 +175,11 @@ int bench_quality(const Options& options) {
     const Result<Bench> bench = open_bench(options, *tasks);
     if (!bench.ok()) return fail_bench("quality", bench.error());
     if (settings->empty()) *settings = default_policies(bench->engine->info());
+    const int32_t check_layer = check_layer_of(options.cache_directory, bench->engine->info());
+    use_check_layer(check_layer, *settings);
     const Result<std::vector<WayFigures>> ways = measure(options, *bench, *settings);
     if (!ways.ok()) return fail_bench("quality", ways.error());
-    print_report(options, *bench, *ways);
+    print_report(options, *bench, check_layer, *ways);
     if (options.picture.empty()) return kExitOk;
     const Status written =
         write_picture_file(options.picture, draw_quality(*ways, heading(options, *bench)));
@@ -212,6 +210,8 @@ void add_bench_quality(CLI::App& bench, Run& run) {
         ->capture_default_str();
     command->add_option("--picture", options->picture,
                         "quality against recomputed rows, as FILE.svg or FILE.png");
+    command->add_option("--cache-dir", options->cache_directory,
+                        "with what `spolia calibrate` saved: the layer of policies that name none");
     command->add_flag("--quiet", options->quiet, "no progress bar");
     command->callback([options, &run] { run = [options] { return bench_quality(*options); }; });
 }
