@@ -15,7 +15,10 @@
 namespace spolia {
 namespace {
 
-constexpr int kNodesPerLayer = 64;       // more than a layer and a check make
+constexpr int kNodesPerLayer = 64;  // more than a layer and a check make
+// What a question's last rows look at says what it asks; more of them cost time and memory.
+constexpr int64_t kAttentionRowsMax = 64;
+constexpr int64_t kAttentionFloatsMax = int64_t{16} << 20;  // of a layer's weights
 constexpr int64_t kFlashCellsPad = 256;  // ggml's GPU kernels want whole tiles of cells
 
 ggml_tensor* add_bias(ggml_context* g, ggml_tensor* x, ggml_tensor* bias) {
@@ -33,6 +36,7 @@ public:
     Status run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
                const Results& results);
     int32_t n_batch_rows() const { return options_.n_batch_rows; }
+    int32_t n_attention_rows(int32_t n_cells) const;
     size_t memory_bytes() const;
 
 private:
@@ -160,6 +164,12 @@ Status BlendGraph::Impl::open() {
                                                   std::to_string(options_.n_rows_max) + " rows"};
     }
     return {};
+}
+
+int32_t BlendGraph::Impl::n_attention_rows(int32_t n_cells) const {
+    const int64_t rows_max = std::min<int64_t>(kAttentionRowsMax, options_.n_batch_rows);
+    const int64_t affordable = kAttentionFloatsMax / (int64_t{w_.n_head} * n_cells);
+    return static_cast<int32_t>(std::clamp<int64_t>(affordable, 1, rows_max));
 }
 
 size_t BlendGraph::Impl::memory_bytes() const {
@@ -416,7 +426,8 @@ Status BlendGraph::Impl::run(const Pass& pass, const Batch& batch, std::span<con
     assert(!batch.rows.empty() && static_cast<int32_t>(batch.rows.size()) <= options_.n_batch_rows);
     assert(!pass.check || pass.layer_end < n_layer());
     assert(!batch.logits || pass.layer_end == n_layer());
-    assert(!batch.logits || !pass.attention);
+    assert(!pass.attention || (!batch.logits && static_cast<int32_t>(batch.rows.size()) <=
+                                                    n_attention_rows(batch.rows.back() + 1)));
 
     const ggml_context_ptr context(ggml_init({graph_memory_.size(), graph_memory_.data(), true}));
     Build b;
@@ -461,6 +472,9 @@ Status BlendGraph::run(const Pass& pass, const Batch& batch, std::span<const KvS
 }
 
 int32_t BlendGraph::n_batch_rows() const { return impl_->n_batch_rows(); }
+int32_t BlendGraph::n_attention_rows(int32_t n_cells) const {
+    return impl_->n_attention_rows(n_cells);
+}
 size_t BlendGraph::memory_bytes() const { return impl_->memory_bytes(); }
 
 }  // namespace spolia

@@ -133,6 +133,9 @@ test('calibrate saves a check layer that bench quality takes', async (t) => {
   assert.equal(setup.check_layer, 2);
   assert.deepEqual(rows[1].kl, rows[2].kl);
 
+  const doctor = await run(['doctor', '--model', model, '--cache-dir', folder]);
+  assert.match(doctor.stdout, /check layer +2, calibrated/, 'the same cache folder as a server has');
+
   writeFileSync(path, '{');
   const warned = await bench(tasks, ...args, ...policies, '--cache-dir', folder);
   assert.equal(warned.code, 0);
