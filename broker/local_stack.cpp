@@ -4,14 +4,19 @@
 
 #include "adapters/llama/text_model.h"
 #include "broker/core/local_service.h"
+#include "broker/quality/check_layer_file.h"
 
 namespace spolia {
 namespace {
 
-ServiceOptions service_options(const Config& config) {
+ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     ServiceOptions options;
-    options.reuse = {config.reuse.fidelity, config.reuse.policy, config.reuse.recompute_ratio,
-                     config.reuse.head_rows, config.reuse.agents};
+    options.reuse.fidelity = config.reuse.fidelity;
+    options.reuse.policy = config.reuse.policy;
+    options.reuse.recompute_ratio = config.reuse.recompute_ratio;
+    options.reuse.head_rows = config.reuse.head_rows;
+    options.reuse.check_layer = check_layer_of(config.cache.directory, model);
+    options.reuse.agents = config.reuse.agents;
     options.chunker = config.reuse.chunker;
     options.encode_seen_chunks = config.reuse.encode_seen;
     options.capture_pages = config.reuse.capture_pages;
@@ -55,8 +60,9 @@ Result<LocalStack> open_local_stack(const Config& config) {
     Result<std::unique_ptr<LlamaEngine>> engine =
         LlamaEngine::create(*stack.model, engine_options(config.model, *stack.model));
     if (!engine.ok()) return engine.error();
+    ServiceOptions options = service_options(config, (*engine)->info());
     Result<std::unique_ptr<Service>> service =
-        open_service(*std::move(engine), *std::move(text), service_options(config));
+        open_service(*std::move(engine), *std::move(text), std::move(options));
     if (!service.ok()) return service.error();
     stack.service = *std::move(service);
     return stack;

@@ -15,7 +15,10 @@
 namespace spolia {
 namespace {
 
-constexpr int kNodesPerLayer = 64;       // more than a layer and a check make
+constexpr int kNodesPerLayer = 64;  // more than a layer and a check make
+// What a question's last rows look at says what it asks; more of them cost time and memory.
+constexpr int64_t kAttentionRowsMax = 64;
+constexpr int64_t kAttentionFloatsMax = int64_t{16} << 20;  // of a layer's weights
 constexpr int64_t kFlashCellsPad = 256;  // ggml's GPU kernels want whole tiles of cells
 
 ggml_tensor* add_bias(ggml_context* g, ggml_tensor* x, ggml_tensor* bias) {
@@ -33,6 +36,7 @@ public:
     Status run(const Pass& pass, const Batch& batch, std::span<const KvSlab> slabs,
                const Results& results);
     int32_t n_batch_rows() const { return options_.n_batch_rows; }
+    int32_t n_attention_rows(int32_t n_cells) const;
     size_t memory_bytes() const;
 
 private:
@@ -51,7 +55,7 @@ private:
         ggml_tensor* deviations = nullptr;  // f32 [1, n_rows]
         ggml_tensor* attention = nullptr;   // f32 [n_cells, n_rows, n_head], of all layers so far
         ggml_tensor* attention_sums = nullptr;  // f32 [1, n_cells]
-        ggml_tensor* logits = nullptr;      // f32 [n_vocab, 1]
+        ggml_tensor* logits = nullptr;          // f32 [n_vocab, 1]
     };
     struct Heads {
         ggml_tensor* k = nullptr;  // f32 [kv_dim, n_rows], rotated
@@ -162,6 +166,12 @@ Status BlendGraph::Impl::open() {
     return {};
 }
 
+int32_t BlendGraph::Impl::n_attention_rows(int32_t n_cells) const {
+    const int64_t rows_max = std::min<int64_t>(kAttentionRowsMax, options_.n_batch_rows);
+    const int64_t affordable = kAttentionFloatsMax / (int64_t{w_.n_head} * n_cells);
+    return static_cast<int32_t>(std::clamp<int64_t>(affordable, 1, rows_max));
+}
+
 size_t BlendGraph::Impl::memory_bytes() const {
     size_t bytes = ggml_backend_buffer_get_size(hidden_buffer_.get()) + graph_memory_.size();
     for (const ggml_backend_ptr& backend : backends_) {
@@ -252,17 +262,15 @@ ggml_tensor* BlendGraph::Impl::attend(Build& b, ggml_tensor* q, ggml_tensor* k, 
         mask = ggml_view_2d(b.g, mask, mask->ne[0], 1, mask->nb[1],
                             static_cast<size_t>(b.n_rows - 1) * mask->nb[1]);
     }
-    ggml_tensor* out =
-        ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(b, k),
-                            heads_first(b, v), mask, w_.attention_scale, 0.0f, 0.0f);
+    ggml_tensor* out = ggml_flash_attn_ext(b.g, ggml_permute(b.g, q, 0, 2, 1, 3), heads_first(b, k),
+                                           heads_first(b, v), mask, w_.attention_scale, 0.0f, 0.0f);
     ggml_prec_set_acc(out, GGML_PREC_F32);
     return ggml_reshape_2d(b.g, out, int64_t{w_.head_dim} * w_.n_head, q->ne[2]);
 }
 
 // Adds one layer's attention weights, which the kernels that attend() uses never write down.
 void BlendGraph::Impl::add_attention(Build& b, ggml_tensor* q, ggml_tensor* k) {
-    ggml_tensor* scores =
-        ggml_mul_mat(b.g, heads_first(b, k), ggml_permute(b.g, q, 0, 2, 1, 3));
+    ggml_tensor* scores = ggml_mul_mat(b.g, heads_first(b, k), ggml_permute(b.g, q, 0, 2, 1, 3));
     ggml_prec_set_acc(scores, GGML_PREC_F32);
     ggml_tensor* weights = ggml_soft_max_ext(b.g, scores, b.mask, w_.attention_scale, 0.0f);
     b.attention = b.attention != nullptr ? ggml_add(b.g, b.attention, weights) : weights;
@@ -418,7 +426,8 @@ Status BlendGraph::Impl::run(const Pass& pass, const Batch& batch, std::span<con
     assert(!batch.rows.empty() && static_cast<int32_t>(batch.rows.size()) <= options_.n_batch_rows);
     assert(!pass.check || pass.layer_end < n_layer());
     assert(!batch.logits || pass.layer_end == n_layer());
-    assert(!batch.logits || !pass.attention);
+    assert(!pass.attention || (!batch.logits && static_cast<int32_t>(batch.rows.size()) <=
+                                                    n_attention_rows(batch.rows.back() + 1)));
 
     const ggml_context_ptr context(ggml_init({graph_memory_.size(), graph_memory_.data(), true}));
     Build b;
@@ -463,6 +472,9 @@ Status BlendGraph::run(const Pass& pass, const Batch& batch, std::span<const KvS
 }
 
 int32_t BlendGraph::n_batch_rows() const { return impl_->n_batch_rows(); }
+int32_t BlendGraph::n_attention_rows(int32_t n_cells) const {
+    return impl_->n_attention_rows(n_cells);
+}
 size_t BlendGraph::memory_bytes() const { return impl_->memory_bytes(); }
 
 }  // namespace spolia

@@ -46,8 +46,8 @@ public:
         // from what was there. Requires layer_end < n_layer.
         bool check = false;
         Deviation deviation = Deviation::kBoth;
-        // Also gives what the batch's rows attend to, summed over them, heads and layers. Takes
-        // memory for rows x heads x cells floats several times: for small batches.
+        // Also gives what the batch's rows attend to, summed over them, heads and layers. For
+        // batches of at most n_attention_rows().
         bool attention = false;
     };
 
@@ -78,6 +78,9 @@ public:
                const Results& results);
 
     int32_t n_batch_rows() const;
+    // Rows of a batch whose attention to `n_cells` cells is summed up: it is written down for every
+    // head, which is why there are few.
+    int32_t n_attention_rows(int32_t n_cells) const;
     // Bytes of compute buffers and hidden states.
     size_t memory_bytes() const;
 

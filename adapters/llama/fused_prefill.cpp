@@ -10,9 +10,6 @@
 namespace spolia {
 namespace {
 
-// More rows of a long question would take memory for little: its end is what asks.
-constexpr int32_t kQueryRowsMax = 64;
-
 // deviations of `mendable` out of those of `rows`, of which it is a subset; both ascending.
 std::vector<float> pick(std::span<const int32_t> rows, std::span<const float> deviations,
                         std::span<const int32_t> mendable) {
@@ -34,8 +31,8 @@ struct Target {
     const PrefillTick& tick;
 };
 
-// Runs one pass over `rows`, batch by batch. Asked for in `results` are a value a row of deviations,
-// the logits of the last row, and attention where the rows are one batch.
+// Runs one pass over `rows`, batch by batch. Asked for in `results` are a value a row of
+// deviations, the logits of the last row, and attention where the rows are one batch.
 Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<const int32_t> rows,
                 const BlendGraph::Results& results) {
     const size_t batch_rows = static_cast<size_t>(target.graph.n_batch_rows());
@@ -61,18 +58,18 @@ Status run_pass(const Target& target, const BlendGraph::Pass& pass, std::span<co
     return {};
 }
 
-// Of the rows behind the last block, the last ones that fit into a batch.
-size_t n_query_rows(const PrefillRows& rows, int32_t n_batch_rows) {
+// Of the rows behind the last block, the last ones.
+size_t n_query_rows(const PrefillRows& rows, int32_t n_rows_max) {
     const auto tail = std::ranges::lower_bound(rows.fresh, rows.passive.back().rows.end);
-    return static_cast<size_t>(std::min<std::ptrdiff_t>(
-        std::distance(tail, rows.fresh.end()), std::min(kQueryRowsMax, n_batch_rows)));
+    const auto n_tail = static_cast<size_t>(std::distance(tail, rows.fresh.end()));
+    return std::min(n_tail, static_cast<size_t>(n_rows_max));
 }
 
 // Computes the rows in no block over the blocks as they are. Leaves what the query pays to each row
 // of the prompt in `attention`.
 Status see_attention(const Target& target, const PrefillRows& rows, std::vector<float>& attention) {
     const std::span<const int32_t> fresh = rows.fresh;
-    const size_t n_query = n_query_rows(rows, target.graph.n_batch_rows());
+    const size_t n_query = n_query_rows(rows, target.graph.n_attention_rows(rows.n_rows));
     BlendGraph::Pass pass;
     pass.layer_end = static_cast<int32_t>(target.slabs.size());
     if (Status status = run_pass(target, pass, fresh.first(fresh.size() - n_query), {}); !status) {

@@ -13,8 +13,8 @@ namespace spolia {
 
 // Reuse for models that the fused pass does not know: active rows are grouped into contiguous
 // spans, which llama_decode computes one after the other. It only appends, so before each span the
-// rows in front of it are handed over again: copies, but no compute. Not for selectors that need the fused
-// pass.
+// rows in front of it are handed over again: copies, but no compute. Not for selectors that need
+// the fused pass.
 Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const PrefillRows& rows,
                     const RopeSpec& rope, const PrefillTick& tick, PrefillReport& report);
 

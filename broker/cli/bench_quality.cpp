@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <memory>
 #include <set>
 #include <string>
@@ -20,6 +18,7 @@
 #include "broker/cli/report.h"
 #include "broker/cli/task_options.h"
 #include "broker/quality/built_in_tasks.h"
+#include "broker/quality/check_layer_file.h"
 #include "broker/quality/picture.h"
 #include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
@@ -77,6 +76,7 @@ struct Options {
     int gpu_layers = 0;
     std::string format = "text";
     std::string picture;
+    std::string cache_directory;
     bool quiet = false;
 };
 
@@ -89,13 +89,6 @@ Result<std::vector<PolicySetting>> read_policies(const std::vector<std::string>&
         if (labels.insert(setting->label).second) settings.push_back(std::move(setting).value());
     }
     return settings;
-}
-
-Result<std::vector<QualityTask>> read_task_file(const std::string& path) {
-    if (path == "-") return read_tasks(std::cin, "stdin");
-    std::ifstream file(path);
-    if (!file) return Error{ErrorCode::kNotFound, path + ": no such file, or it can't be read"};
-    return read_tasks(file, path);
 }
 
 Result<std::vector<QualityTask>> read_or_make_tasks(const Options& options) {
@@ -137,7 +130,7 @@ Json tasks_json(const Options& options) {
             {"seed", options.built_in.seed}};
 }
 
-Json json_report(const Options& options, const QualityModel& model,
+Json json_report(const Options& options, const QualityModel& model, int32_t check_layer,
                  std::span<const WayFigures> ways) {
     Json report = report_head("quality", model.engine->info(), options.threads);
     report["setup"] = {{"tasks", tasks_json(options)},
@@ -145,15 +138,16 @@ Json json_report(const Options& options, const QualityModel& model,
                        {"prompt_tokens_max", model.longest_prompt()},
                        {"answer_tokens_max", options.tokens},
                        {"chunk_tokens_min", kQualityChunkTokensMin},
+                       {"check_layer", check_layer},
                        {"support", to_string(model.engine->info().support)}};
     report["rows"] = quality_rows(ways);
     return report;
 }
 
-void print_report(const Options& options, const QualityModel& model,
+void print_report(const Options& options, const QualityModel& model, int32_t check_layer,
                   std::span<const WayFigures> ways) {
     if (options.format == "json") {
-        std::printf("%s\n", json_report(options, model, ways).dump(2).c_str());
+        std::printf("%s\n", json_report(options, model, check_layer, ways).dump(2).c_str());
         return;
     }
     const bool markdown = options.format == "markdown";
@@ -177,9 +171,11 @@ int bench_quality(const Options& options) {
     const Result<QualityModel> model = open_model(options, *tasks);
     if (!model.ok()) return fail_bench("quality", model.error());
     if (settings->empty()) *settings = default_policies(model->engine->info());
+    const int32_t check_layer = check_layer_of(options.cache_directory, model->engine->info());
+    use_check_layer(check_layer, *settings);
     const Result<std::vector<WayFigures>> ways = measure(options, *model, *settings);
     if (!ways.ok()) return fail_bench("quality", ways.error());
-    print_report(options, *model, *ways);
+    print_report(options, *model, check_layer, *ways);
     if (options.picture.empty()) return kExitOk;
     const Status written =
         write_picture_file(options.picture, draw_quality(*ways, heading(options, *model)));
@@ -218,6 +214,8 @@ void add_bench_quality(CLI::App& bench, Run& run) {
         ->capture_default_str();
     command->add_option("--picture", options->picture,
                         "quality against recomputed rows, as FILE.svg or FILE.png");
+    command->add_option("--cache-dir", options->cache_directory,
+                        "with what `spolia calibrate` saved: the layer of policies that name none");
     command->add_flag("--quiet", options->quiet, "no progress bar");
     command->callback([options, &run] { run = [options] { return bench_quality(*options); }; });
 }

@@ -22,6 +22,7 @@ void add_demo(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_tasks(CLI::App& app, Run& run);
+void add_calibrate(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 // Subcommands of bench.
 void add_bench_rag(CLI::App& bench, Run& run);

@@ -19,6 +19,7 @@
 #include "broker/cli/own_models.h"
 #include "broker/cli/report.h"
 #include "broker/local_stack.h"
+#include "broker/quality/check_layer_file.h"
 #include "reuse/rope.h"
 
 namespace spolia {
@@ -141,6 +142,21 @@ void check_rotation(const ModelInfo& model, Findings& findings) {
         {{"gb_per_s", gigabytes / place}, {"memcpy_gb_per_s", gigabytes / copy}, {"share", share}});
 }
 
+void check_layer(const std::filesystem::path& folder, const ModelInfo& model, Findings& findings) {
+    const Result<int32_t> layer =
+        read_check_layer(check_layer_file(folder, model.fingerprint), model);
+    if (layer.ok()) {
+        return findings.add("check layer", Verdict::kOk, std::to_string(*layer) + ", calibrated",
+                            {{"layer", *layer}});
+    }
+    const bool damaged = layer.error().code == ErrorCode::kCorrupt;
+    findings.add("check layer", damaged ? Verdict::kWarning : Verdict::kOk,
+                 std::to_string(kCheckLayerUncalibrated) + ", " +
+                     (damaged ? layer.error().message
+                              : "as of no calibration: spolia calibrate finds the model's own"),
+                 {{"layer", kCheckLayerUncalibrated}});
+}
+
 void check_model(const Config& config, const std::filesystem::path& path, Findings& findings) {
     const auto start = Clock::now();
     Result<std::unique_ptr<LlamaModel>> model =
@@ -185,6 +201,7 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
                  {{"support", support},
                   {"full_kl", fused ? Json(gate.full_kl) : Json(nullptr)},
                   {"block_error", gate.block_error}});
+    if (fused) check_layer(config.cache.directory, info, findings);
     check_rotation(info, findings);
 }
 

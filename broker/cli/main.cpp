@@ -10,7 +10,7 @@ namespace {
 // Every subcommand, in the order of the help.
 constexpr void (*kCommands[])(CLI::App&, spolia::Run&) = {
     spolia::add_serve,   spolia::add_demo,  spolia::add_doctor,
-    spolia::add_inspect, spolia::add_tasks, spolia::add_bench,
+    spolia::add_inspect, spolia::add_tasks, spolia::add_calibrate, spolia::add_bench,
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -20,6 +20,7 @@ constexpr const char* kExamples = R"(Examples:
   spolia doctor --model model.gguf       what this machine and this model can do
   spolia bench rag --chunks 8            the measured table, on this machine
   spolia bench quality --help            what reuse does to answers
+  spolia calibrate --help                the layer at which to check a model's rows
   spolia inspect CACHE_DIR --verify      what is stored, and whether it is whole
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.)";

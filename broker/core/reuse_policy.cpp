@@ -1,5 +1,6 @@
 #include "broker/core/reuse_policy.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -30,7 +31,8 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
         return Error{ErrorCode::kInvalidArgument,
                      "recompute_ratio is " + std::to_string(ratio) + "; it must be in (0, 1]"};
     }
-    policy.params.stages = {{1, ratio}};
+    const int32_t last_layer = std::max(1, model.kv.n_layer - 1);
+    policy.params.stages = {{std::clamp(defaults.check_layer, 1, last_layer), ratio}};
 
     Result<std::unique_ptr<Selector>> selector = make_selector(policy.params, model.kv.n_layer);
     if (!selector) return std::move(selector).error();

@@ -18,6 +18,7 @@ struct ReuseDefaults {
     std::string policy = "cacheblend";
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
+    int32_t check_layer = 1;        // of policies that have one; see `spolia calibrate`
     // Before these come the defaults of the agent that a request names, by its name.
     std::map<std::string, ReuseOptions> agents;
 };

@@ -219,6 +219,14 @@ Result<PolicySetting> parse_policy(std::string_view text) {
     return setting;
 }
 
+void use_check_layer(int32_t layer, std::vector<PolicySetting>& settings) {
+    for (PolicySetting& setting : settings) {
+        const bool named = std::ranges::any_of(
+            setting.values, [](const auto& value) { return value.first == "layer"; });
+        if (!named) setting.params.stages.front().layer = layer;
+    }
+}
+
 std::string describe_policies() {
     std::string text;
     for (const std::string_view name : selector_names()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,9 @@ struct PolicySetting {
 // Reads "NAME[:key=value,...]". A cacheblend of several stages has lists:
 // "layer=1/3,ratio=0.3/0.1". Whether the numbers suit a model is make_selector()'s to say.
 Result<PolicySetting> parse_policy(std::string_view text);
+
+// Makes `layer` the check layer of those that name none.
+void use_check_layer(int32_t layer, std::vector<PolicySetting>& settings);
 
 // What each selector takes: "  cacheblend  ratio, layer, deviation" and so on, one a line.
 std::string describe_policies();

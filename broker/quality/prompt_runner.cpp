@@ -12,7 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int32_t kSequence = 0;
 // Beyond it all blocks are dropped before the next prompt; those of one prompt may exceed it.
 constexpr size_t kBlockBytesMax = size_t{2} << 30;
 
@@ -51,6 +50,11 @@ Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const Reus
                               std::max(1, engine_.info().kv.n_layer);
     }
     return run;
+}
+
+Result<std::vector<PlacedBlock>> PromptRunner::placed_blocks(const QualityPrompt& prompt,
+                                                             const ReusePolicy& policy) {
+    return place(prompt, plan_with_all_chunks(prompt, policy, engine_).blocks);
 }
 
 Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt,

@@ -28,10 +28,12 @@ struct PromptRun {
     std::string output;         // their text, up to a stop string
 };
 
-// Computes prompts on an engine whose sequence 0 it uses, with the blocks of their chunks. Blocks
+// Computes prompts in one sequence of an engine, with the blocks of their chunks. Blocks
 // stay for the prompts that follow, within a bound. One thread.
 class PromptRunner {
 public:
+    static constexpr int32_t kSequence = 0;
+
     // Answers end after `tokens_max` tokens. Engine and text model outlive the runner.
     PromptRunner(Engine& engine, const TextModel& text, int32_t tokens_max)
         : engine_(engine), text_(text), tokens_max_(tokens_max) {}
@@ -39,6 +41,9 @@ public:
     Result<PromptRun> dense(const QualityPrompt& prompt);
     // With every chunk from its block, mended as the policy says.
     Result<PromptRun> composed(const QualityPrompt& prompt, const ReusePolicy& policy);
+    // The blocks of all chunks where composed() puts them; borrowed until the next call of either.
+    Result<std::vector<PlacedBlock>> placed_blocks(const QualityPrompt& prompt,
+                                                   const ReusePolicy& policy);
 
 private:
     Result<std::vector<PlacedBlock>> place(const QualityPrompt& prompt,

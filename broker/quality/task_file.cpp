@@ -1,5 +1,7 @@
 #include "broker/quality/task_file.h"
 
+#include <fstream>
+#include <iostream>
 #include <utility>
 
 #include "broker/wire/fields.h"
@@ -123,6 +125,13 @@ Result<std::vector<QualityTask>> read_tasks(std::istream& lines, std::string_vie
         return Error{ErrorCode::kInvalidArgument, std::string(name) + ": no tasks in it"};
     }
     return tasks;
+}
+
+Result<std::vector<QualityTask>> read_task_file(const std::string& path) {
+    if (path == "-") return read_tasks(std::cin, "stdin");
+    std::ifstream file(path);
+    if (!file) return Error{ErrorCode::kNotFound, path + ": no such file, or it can't be read"};
+    return read_tasks(file, path);
 }
 
 }  // namespace spolia

@@ -38,5 +38,7 @@ inline constexpr int32_t kTaskLinesMax = 100'000;
 // "history" of {"question", "answer"}. Other members are ignored. Errors begin with `name` and the
 // line's number.
 Result<std::vector<QualityTask>> read_tasks(std::istream& lines, std::string_view name);
+// The tasks of a file; "-" is the standard input.
+Result<std::vector<QualityTask>> read_task_file(const std::string& path);
 
 }  // namespace spolia

@@ -26,7 +26,7 @@ std::unique_ptr<Selector> selector_of(const std::string& policy, const ModelInfo
 
 // Policies that engines of this support take.
 std::vector<std::string> policies_of(ReuseSupport support) {
-    if (support == ReuseSupport::kFused) return {"none", "epic", "cacheblend", "full"};
+    if (support == ReuseSupport::kFused) return {"none", "epic", "cacheblend", "query", "full"};
     return {"none", "epic", "full"};
 }
 
@@ -323,7 +323,7 @@ TEST_P(EngineContract, ComposesPromptsOfBlocks) {
         EXPECT_EQ(report.n_computed, n_text);
         EXPECT_EQ(report.n_exact, 0);
         const std::map<std::string, int32_t> n_blended = {
-            {"none", 0}, {"epic", 8}, {"cacheblend", 15}, {"full", 100}};
+            {"none", 0}, {"epic", 8}, {"cacheblend", 15}, {"query", 15}, {"full", 100}};
         EXPECT_EQ(report.n_blended, n_blended.at(policy));
         if (policy == "full") expect_near(logits(1), logits(0));
         for (const int32_t row : report.blended_rows) {

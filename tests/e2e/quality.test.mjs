@@ -151,3 +151,45 @@ test('what is wrong is said before anything is measured', async (t) => {
   await refused(kFailure, /none\.jsonl/, join(folder, 'none.jsonl'), '--picture', picture);
   assert.ok(!existsSync(picture), 'what is tried beforehand leaves nothing behind');
 });
+
+test('calibrate saves a check layer that bench quality takes', async (t) => {
+  const folder = temporaryFolder(t);
+  const tasks = writeTasks(folder, 2);
+  const calibrate = (...args) =>
+    run(['calibrate', '--model', model, '--tasks', tasks, '--threads', '1', ...args]);
+  const { code, stdout, stderr } = await calibrate('--cache-dir', folder, '--format', 'json');
+  assert.equal(code, 0, stderr);
+  const report = JSON.parse(stdout);
+  assert.equal(report.setup.prompts, 4);
+  assert.deepEqual(
+    report.rows.map(({ layer }) => layer),
+    [1, 2, 3],
+  );
+  for (const { auc, rank_correlation: correlation } of report.rows) {
+    assert.ok(auc > 0 && auc <= 1, `${auc}`);
+    assert.ok(correlation >= -1 && correlation <= 1, `${correlation}`);
+  }
+  assert.equal(report.rows.at(-1).auc, 1);
+  assert.ok(report.check_layer === 1 || report.check_layer === 2);
+
+  const path = /Saved to (.*)/.exec(stderr)[1];
+  const saved = JSON.parse(readFileSync(path, 'utf8'));
+  assert.equal(saved.check_layer, report.check_layer);
+  writeFileSync(path, JSON.stringify({ ...saved, check_layer: 2 }));
+  const args = ['--tokens', '1', '--limit', '1', '--format', 'json'];
+  const policies = ['--policy', 'cacheblend:ratio=0.1', '--policy', 'cacheblend:layer=2,ratio=0.1'];
+  const compared = await bench(tasks, ...args, ...policies, '--cache-dir', folder);
+  assert.equal(compared.code, 0, compared.stderr);
+  const { setup, rows } = JSON.parse(compared.stdout);
+  assert.equal(setup.check_layer, 2);
+  assert.deepEqual(rows[1].kl, rows[2].kl);
+
+  const doctor = await run(['doctor', '--model', model, '--cache-dir', folder]);
+  assert.match(doctor.stdout, /check layer +2, calibrated/, 'the same cache folder as a server has');
+
+  writeFileSync(path, '{');
+  const warned = await bench(tasks, ...args, ...policies, '--cache-dir', folder);
+  assert.equal(warned.code, 0);
+  assert.match(warned.stderr, /check layer .* damaged/);
+  assert.equal(JSON.parse(warned.stdout).setup.check_layer, 1);
+});

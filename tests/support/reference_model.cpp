@@ -103,13 +103,12 @@ Vector ReferenceModel::attend(const Vector& q, int32_t row, const Matrix& k, con
     Vector out(q.size());
     for (int32_t head = 0; head < shape_.n_head; ++head) {
         const size_t at = static_cast<size_t>(head) * dim;
-        const size_t kv_at =
-            static_cast<size_t>(head / (shape_.n_head / shape_.n_head_kv)) * dim;
+        const size_t kv_at = static_cast<size_t>(head / (shape_.n_head / shape_.n_head_kv)) * dim;
         Vector weights(n_seen);
         for (size_t cell = 0; cell < n_seen; ++cell) {
-            weights[cell] =
-                std::exp(dot(std::span(q).subspan(at, dim), std::span(k[cell]).subspan(kv_at, dim)) /
-                         std::sqrt(double(dim)));
+            weights[cell] = std::exp(
+                dot(std::span(q).subspan(at, dim), std::span(k[cell]).subspan(kv_at, dim)) /
+                std::sqrt(double(dim)));
         }
         const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
         for (size_t cell = 0; cell < n_seen; ++cell) {
@@ -158,8 +157,8 @@ ReferenceModel::Run ReferenceModel::compute(std::span<const Token> tokens,
             const Vector x = norm(hidden[r], weight(layer, "attn_norm"));
             const Vector q =
                 rotated(norm_heads(layer, "attn_q_norm", project(layer, "attn_q", x)), row);
-            add(hidden[r], project(layer, "attn_output",
-                                   attend(q, row, k_in_place, v, run.attention[r])));
+            add(hidden[r],
+                project(layer, "attn_output", attend(q, row, k_in_place, v, run.attention[r])));
             add(hidden[r], feed_forward(layer, norm(hidden[r], weight(layer, "ffn_norm"))));
         }
     }

@@ -83,18 +83,22 @@ TEST_F(SpanPrefill, PlacesChunksAnywhere) {
     EXPECT_EQ(prefill(to_the_end.plan(0, none.get())).n_shifted, 19);
 }
 
-TEST_F(SpanPrefill, RefusesCheckLayers) {
+TEST_F(SpanPrefill, RefusesSelectorsThatNeedTheFusedPass) {
     Prompt prompt(engine_->sink_prefix());
     prompt.chunk(random_chunk(20)).text(text(3));
-    const auto blend = selector("cacheblend");
-    const auto report = engine_->prefill(prompt.plan(0, blend.get()), {});
-    ASSERT_FALSE(report.ok());
-    EXPECT_EQ(report.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_NE(report.error().message.find("check layers"), std::string::npos);
-    // Without blocks there is nothing to refuse.
-    PrefillPlan plan = dense_plan(0, prompt.tokens());
-    plan.selector = blend.get();
-    EXPECT_EQ(prefill(plan).n_computed, 24);
+    for (const SelectorParams& params :
+         {SelectorParams{.policy = "cacheblend"}, SelectorParams{.policy = "query"},
+          SelectorParams{.policy = "query", .rank = QueryRank::kAttention}}) {
+        const auto chosen = make_selector(params, 4).value();
+        const auto report = engine_->prefill(prompt.plan(0, chosen.get()), {});
+        ASSERT_FALSE(report.ok());
+        EXPECT_EQ(report.error().code, ErrorCode::kInvalidArgument);
+        EXPECT_NE(report.error().message.find(params.policy), std::string::npos);
+        // Without blocks there is nothing to refuse.
+        PrefillPlan plan = dense_plan(0, prompt.tokens());
+        plan.selector = chosen.get();
+        EXPECT_EQ(prefill(plan).n_computed, 24);
+    }
 }
 
 TEST_F(SpanPrefill, ExactPagesComeBackBitByBit) {

@@ -39,6 +39,8 @@ TEST(MendShare, FollowsTheSelector) {
     // One full layer, 15 % of the 23 others, and Q, K, V of the rows dropped at the check.
     EXPECT_NEAR(share, (1 + 0.15 * 23 + 0.85 * 0.2) / 24, 1e-9);
     EXPECT_LT(mend_share({.stages = {{1, 0.3}, {2, 0.1}}}, 24, 100), share);
+    EXPECT_EQ(mend_share({.policy = "query", .stages = {{1, 0.15}}}, 24, 100), share);
+    EXPECT_EQ(mend_share({.policy = "query", .rank = QueryRank::kAttention}, 24, 100), 0.15);
 }
 
 TEST(CostModel, PredictsNothingBeforeItHasMeasured) {

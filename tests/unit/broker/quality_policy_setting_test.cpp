@@ -55,6 +55,28 @@ TEST(PolicySetting, ReadsSeveralStages) {
     EXPECT_DOUBLE_EQ(blend.params.stages[1].ratio, 0.15);
 }
 
+TEST(PolicySetting, ReadsWhatAQuerysRowsAreRankedBy) {
+    const PolicySetting both = setting_of("query:ratio=0.3,layer=3");
+    EXPECT_EQ(both.params.rank, QueryRank::kAttentionDeviation);
+    EXPECT_EQ(both.series, "query:layer=3");
+    const PolicySetting attention = setting_of("query:ratio=0.3,rank=attention");
+    EXPECT_EQ(attention.params.rank, QueryRank::kAttention);
+    EXPECT_DOUBLE_EQ(attention.params.stages[0].ratio, 0.3);
+    EXPECT_EQ(attention.label, "query:rank=attention,ratio=0.3");
+}
+
+TEST(PolicySetting, TheCheckLayerIsForThoseThatNameNone) {
+    std::vector<PolicySetting> settings;
+    for (const char* text : {"cacheblend:ratio=0.2", "cacheblend:layer=1,ratio=0.2", "query"}) {
+        settings.push_back(setting_of(text));
+    }
+    use_check_layer(3, settings);
+    EXPECT_EQ(settings[0].params.stages[0].layer, 3);
+    EXPECT_EQ(settings[1].params.stages[0].layer, 1);
+    EXPECT_EQ(settings[2].params.stages[0].layer, 3);
+    EXPECT_EQ(settings[0].label, "cacheblend:ratio=0.2");
+}
+
 TEST(PolicySetting, ErrorsSayWhatIsWrong) {
     EXPECT_THAT(error_of("magic"), HasSubstr("unknown name"));
     EXPECT_THAT(error_of(""), HasSubstr("known: none"));
@@ -69,6 +91,7 @@ TEST(PolicySetting, ErrorsSayWhatIsWrong) {
     EXPECT_THAT(error_of("cacheblend:ratio=0.1.2"), HasSubstr("ratio must be"));
     EXPECT_THAT(error_of("cacheblend:ratio=0.3/0.1"), HasSubstr("ratio must be"));
     EXPECT_THAT(error_of("cacheblend:layer=1/,ratio=0.3/0.1"), HasSubstr("layer must be"));
+    EXPECT_THAT(error_of("query:rank=deviation"), HasSubstr("rank must be"));
     EXPECT_THAT(error_of("cacheblend:deviation=heads"), HasSubstr("deviation must be"));
 }
 
@@ -98,7 +121,9 @@ TEST(PolicySetting, DefaultsSuitTheModel) {
     }
     const auto spans = default_policies(model_of(8, ReuseSupport::kSpans));
     EXPECT_FALSE(spans.empty());
-    for (const PolicySetting& setting : spans) EXPECT_NE(setting.params.policy, "cacheblend");
+    for (const PolicySetting& setting : spans) {
+        EXPECT_FALSE(make_selector(setting.params, 8).value()->needs_fused_pass()) << setting.label;
+    }
 }
 
 TEST(PolicySetting, DescribesEverySelector) {

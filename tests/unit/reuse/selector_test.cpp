@@ -127,6 +127,68 @@ TEST(Selector, CacheBlendAgreesWithTheNaiveChoice) {
     }
 }
 
+std::unique_ptr<Selector> make_query(double ratio, QueryRank rank) {
+    return make({.policy = "query", .stages = {{2, ratio}}, .rank = rank});
+}
+
+TEST(Selector, QueryRanksByAttentionTimesDeviation) {
+    const auto selector = make_query(0.5, QueryRank::kAttentionDeviation);
+    EXPECT_TRUE(selector->wants_attention());
+    EXPECT_TRUE(selector->needs_fused_pass());
+    ASSERT_EQ(selector->stages().size(), 1u);
+    EXPECT_EQ(selector->stages()[0].layer, 2);
+    const std::vector<int32_t> rows = {3, 5, 6, 9};
+    const std::vector<float> deviation = {0.9f, 0.1f, 0.5f, 0.0f};
+    const std::vector<float> attention = {0.1f, 0.2f, 0.3f, 9.0f};
+    EXPECT_THAT(selector->choose(0, {rows, deviation, attention, 4}), ElementsAre(3, 6));
+    EXPECT_THAT(selector->pick({kSpans}).rows, IsEmpty());
+}
+
+TEST(Selector, QueryByAttentionAlonePicksUnsettledRowsWithoutAStage) {
+    const auto selector = make_query(0.3, QueryRank::kAttention);
+    EXPECT_TRUE(selector->wants_attention());
+    EXPECT_TRUE(selector->needs_fused_pass());
+    EXPECT_THAT(selector->stages(), IsEmpty());
+    std::vector<float> attention(22, 0.1f);
+    attention[5] = 9;  // settled
+    attention[8] = 9;  // in no block
+    attention[12] = 2;
+    attention[14] = 1;
+    attention[21] = 3;
+    EXPECT_THAT(selector->pick({kSpans, nullptr, attention}).rows, ElementsAre(12, 14, 21));
+    EXPECT_THAT(selector->pick(Selection{}).rows, IsEmpty());
+}
+
+TEST(Selector, OnlyTheQueryWantsAttention) {
+    for (const std::string_view name : selector_names()) {
+        const auto selector = make({.policy = std::string(name)});
+        EXPECT_EQ(selector->wants_attention(), name == "query") << name;
+    }
+}
+
+TEST(Selector, AHigherRatioKeepsTheSameRowsAndMore) {
+    const uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    std::vector<int32_t> rows;
+    std::vector<float> deviation, attention;
+    for (int32_t row = 0; row < 200; ++row) {
+        rows.push_back(row);
+        deviation.push_back(static_cast<float>(random() % 8));
+        attention.push_back(static_cast<float>(random() % 4));
+    }
+    for (const char* policy : {"cacheblend", "query"}) {
+        std::vector<int32_t> fewer;
+        for (const double ratio : {0.01, 0.1, 0.15, 0.5, 0.99, 1.0}) {
+            const auto selector = make({.policy = policy, .stages = {{1, ratio}}});
+            const auto more = selector->choose(0, {rows, deviation, attention, 200});
+            EXPECT_TRUE(std::ranges::includes(more, fewer)) << policy << ", " << ratio;
+            fewer = more;
+        }
+        EXPECT_EQ(fewer, rows);
+    }
+}
+
 TEST(Selector, EveryNameMakesASelectorOfThatName) {
     for (const std::string_view name : selector_names()) {
         EXPECT_EQ(make({.policy = std::string(name)})->name(), name);
@@ -155,6 +217,11 @@ TEST(Selector, RefusesWhatMakesNoSense) {
     EXPECT_THAT(stages({{2, 0.3}, {1, 0.2}}), HasSubstr("layer order"));
     EXPECT_THAT(stages({{1, 0.2}, {2, 0.3}}), HasSubstr("stay dropped"));
     EXPECT_EQ(stages({{1, 1.0}, {2, 1.0}, {23, 0.1}}), "no failure");
+    EXPECT_THAT(failure({.policy = "query", .stages = {{1, 0.3}, {2, 0.1}}}), HasSubstr("one"));
+    EXPECT_THAT(failure({.policy = "query", .stages = {{24, 0.3}}}),
+                HasSubstr("selector query, stage 0: layer 24"));
+    EXPECT_EQ(failure({.policy = "query", .stages = {{1, 0.3}}, .rank = QueryRank::kAttention}, 1),
+              "no failure");
 }
 
 }  // namespace
