@@ -18,8 +18,12 @@ option(SPOLIA_UNIT_TESTS_ONLY "Build no other tests than unit tests" OFF)
 option(SPOLIA_WERROR "Treat warnings as errors" OFF)
 set(SPOLIA_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined")
 
-set(SPOLIA_SAMPLE_MODEL "${PROJECT_SOURCE_DIR}/broker/sample/sample_model.gguf" CACHE FILEPATH
-    "GGUF file that the program carries as its default model; none if it does not exist")
+set(SPOLIA_SAMPLE_MODEL "" CACHE FILEPATH
+    "GGUF file that the program carries as its default model, in place of the one in broker/sample")
+file(GLOB spolia_carried_model CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/broker/sample/*.gguf")
+if(SPOLIA_SAMPLE_MODEL)
+    set(spolia_carried_model "${SPOLIA_SAMPLE_MODEL}")
+endif()
 
 find_program(SPOLIA_CCACHE ccache)
 if(SPOLIA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -182,6 +182,23 @@ int bench_quality(const Options& options) {
     return written.ok() ? kExitOk : fail_bench("quality", written.error());
 }
 
+// Tasks of a file or generated ones, not both.
+void add_task_source(CLI::App& command, Options& options) {
+    CLI::Option* tasks = command.add_option(
+        "--tasks", options.tasks, "file of JSON lines; -: stdin; default: generated ones");
+    command
+        .add_option("--limit", options.limit, "questions of each kind at most, of --tasks; 0: all")
+        ->check(CLI::Range(0, 1'000'000))
+        ->capture_default_str()
+        ->needs(tasks);
+    constexpr int kCountMax = kTaskLinesMax / static_cast<int>(kTaskKinds.size());
+    std::vector<CLI::Option*> built_in = add_task_options(command, options.built_in);
+    built_in.push_back(command.add_option("--count", options.count, "questions of each kind")
+                           ->check(CLI::Range(1, kCountMax))
+                           ->capture_default_str());
+    for (CLI::Option* option : built_in) option->group("Generated tasks")->excludes(tasks);
+}
+
 }  // namespace
 
 void add_bench_quality(CLI::App& bench, Run& run) {
@@ -189,19 +206,7 @@ void add_bench_quality(CLI::App& bench, Run& run) {
     CLI::App* command = bench.add_subcommand("quality", "Answers under reuse against dense ones");
     command->footer(kAbout + describe_policies() + kExamples);
     command->add_option("--model", options->model, "GGUF file; default: the sample model");
-    CLI::Option* tasks = command->add_option(
-        "--tasks", options->tasks, "file of JSON lines; -: stdin; default: generated ones");
-    command
-        ->add_option("--limit", options->limit,
-                     "questions of each kind at most, of --tasks; 0: all")
-        ->check(CLI::Range(0, 1'000'000))
-        ->capture_default_str()
-        ->needs(tasks);
-    std::vector<CLI::Option*> built_in = add_task_options(*command, options->built_in);
-    built_in.push_back(command->add_option("--count", options->count, "questions of each kind")
-                           ->check(CLI::Range(1, 8000))
-                           ->capture_default_str());
-    for (CLI::Option* option : built_in) option->group("Generated tasks")->excludes(tasks);
+    add_task_source(*command, *options);
     command->add_option("--policy", options->policies, "may be repeated; default: a sweep")
         ->take_all()
         ->allow_extra_args(false);

@@ -124,8 +124,8 @@ private:
             question.needs.insert(question.needs.end(), ship.path.begin(), ship.path.end());
         }
         std::ranges::sort(question.needs);
-        const auto rest = std::ranges::unique(question.needs);
-        question.needs.erase(rest.begin(), rest.end());
+        question.needs.erase(std::unique(question.needs.begin(), question.needs.end()),
+                             question.needs.end());
         if (n == 0 || n > number_words().size() || question.needs.size() < 2) return std::nullopt;
         question.question = "How many carry " + cargo_text(cargo) + '?';
         question.answer = number_words()[n - 1];

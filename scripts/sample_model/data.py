@@ -8,6 +8,7 @@ import subprocess
 import numpy
 
 IGNORED = -1
+# The ship that a question is about.
 ASKED = re.compile(r"(?:What does|And) (\w+)(?: carry)?\?$")
 
 
