@@ -69,9 +69,8 @@ Status apply_agent(ReuseOptions& agent, const toml::table& table, const Place& p
     for (const auto& [name, value] : table) {
         const std::string_view key = name.str();
         const std::optional<std::string> text = scalar_text(value);
-        const bool known =
-            key == "fidelity" || key == "policy" || key == "recompute_ratio" ||
-            key == "head_rows" || key == "max_kl" || key == "min_agreement";
+        const bool known = key == "fidelity" || key == "policy" || key == "recompute_ratio" ||
+                           key == "head_rows" || key == "max_kl" || key == "min_agreement";
         if (!known || !text) {
             return place.error(value, "unknown setting of an agent: " + std::string(key) +
                                           "; there are fidelity, policy, recompute_ratio, "

@@ -10,7 +10,7 @@ namespace {
 
 ServiceOptions service_options(const Config& config) {
     ServiceOptions options;
-    options.reuse = {config.reuse.fidelity, config.reuse.policy, config.reuse.recompute_ratio,
+    options.reuse = {config.reuse.fidelity,  config.reuse.policy, config.reuse.recompute_ratio,
                      config.reuse.head_rows, config.reuse.budget, config.reuse.agents};
     options.shadow_share = config.reuse.shadow_share;
     options.shadow_time = config.reuse.shadow_time;

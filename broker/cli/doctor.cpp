@@ -32,8 +32,8 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kAbout = R"(Checks what serving needs, and measures what reuse counts on:
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
-folder, what the guard has learned of the model, rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without
---model it uses the timing model (random weights). Exit code 1 when a check fails.)";
+folder, what the guard has learned of the model, rotation speed against memcpy, and memory. Takes
+the options of `spolia serve`; without --model it uses the timing model (random weights). Exit code 1 when a check fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
@@ -153,18 +153,19 @@ void check_guard(const Config& config, const ModelInfo& model, Findings& finding
     const Result<std::vector<RungRecord>> records = read_guard_file(path, model.fingerprint);
     if (!records.ok()) {
         const bool none = records.error().code == ErrorCode::kNotFound;
-        return findings.add("guard", none ? Verdict::kOk : Verdict::kWarning,
-                            none ? "not calibrated yet: guarded requests run dense until " +
-                                       std::to_string(Calibration::samples_needed(
-                                           config.reuse.budget)) +
-                                       " of them were compared"
-                                 : records.error().message + "; it will be set aside");
+        return findings.add(
+            "guard", none ? Verdict::kOk : Verdict::kWarning,
+            none ? "not calibrated yet: guarded requests run dense until " +
+                       std::to_string(Calibration::samples_needed(config.reuse.budget)) +
+                       " of them were compared"
+                 : records.error().message + "; it will be set aside");
     }
     Guard guard(config.reuse.budget);
     guard.restore(*records);
     for (const RungState& rung : guard.states()) {
         char serves[64] = "serves nothing";
-        if (rung.max_risk) std::snprintf(serves, sizeof serves, "serves up to risk %.3g", *rung.max_risk);
+        if (rung.max_risk)
+            std::snprintf(serves, sizeof serves, "serves up to risk %.3g", *rung.max_risk);
         findings.add("guard", rung.demoted ? Verdict::kWarning : Verdict::kOk,
                      rung.label + ": " + std::to_string(rung.n_samples) + " samples, " + serves +
                          (rung.demoted ? ", demoted" : "") + ", " +

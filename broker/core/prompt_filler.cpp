@@ -102,8 +102,7 @@ void PromptFiller::start(Generation& generation, const ServingPlan& serving,
     generation.receipt = start_receipt(serving, generation.prompt.policy);
     generation.receipt.queue_ms = ms_between(generation.submitted, begin);
     MutexLock lock(state_.mutex);
-    state_.sequences.begin(generation.sequence, generation.prompt.tenant,
-                           serving.plan.n_keep);
+    state_.sequences.begin(generation.sequence, generation.prompt.tenant, serving.plan.n_keep);
 }
 
 PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,

@@ -34,18 +34,16 @@ std::vector<size_t> ShadowRuns::wanted_rungs(const Generation& generation) {
     const ReusePolicy& policy = generation.prompt.policy;
     const bool chosen = by_chance();
     std::vector<size_t> wanted;
+    const auto learning = [&](size_t i) REQUIRES(state_.mutex) {
+        return chosen || state_.guard.learning(policy.ladder[i].label, policy.budget);
+    };
     MutexLock lock(state_.mutex);
-    if (trace.served) {
-        if (chosen || state_.guard.proving(policy.ladder[*trace.served].label)) {
-            wanted.push_back(*trace.served);
-        }
-        return wanted;
+    for (size_t i = trace.served.value_or(trace.rungs.size()); i-- > 0;) {
+        if (learning(i)) wanted.push_back(i);
     }
-    for (size_t i = trace.rungs.size(); i-- > 0;) {
-        if (chosen || state_.guard.learning(policy.ladder[i].label, policy.budget)) {
-            wanted.push_back(i);
-        }
-    }
+    if (!trace.served) return wanted;
+    const bool proving = state_.guard.proving(policy.ladder[*trace.served].label);
+    if (chosen || proving || !wanted.empty()) wanted.push_back(*trace.served);
     return wanted;
 }
 
@@ -74,18 +72,18 @@ void ShadowRuns::push(Job job) {
         if (!served || jobs_.empty() || jobs_.back().trace.served) return;
         jobs_.pop_back();
     }
-    const auto place = served ? std::ranges::find_if(jobs_, [](const Job& waiting) {
-        return !waiting.trace.served;
-    }) : jobs_.end();
+    const auto place = served ? std::ranges::find_if(
+                                    jobs_, [](const Job& waiting) { return !waiting.trace.served; })
+                              : jobs_.end();
     jobs_.insert(place, std::move(job));
     n_jobs_ = jobs_.size();
 }
 
 void ShadowRuns::step(const PrefillTick& tick) {
     Job& job = jobs_.front();
-    const Result<std::vector<float>> logits = compute(job, job.trace.rungs[job.wanted.back()], tick);
+    Result<std::vector<float>> logits = compute(job, job.trace.rungs[job.wanted.back()], tick);
     if (logits.ok()) {
-        learn(job, *logits);
+        learn(job, *std::move(logits));
     } else if (logits.error().code == ErrorCode::kCancelled && ++job.attempts < kAttemptsMax) {
         return metrics_.shadow_ended("cancelled");
     } else {
@@ -132,8 +130,8 @@ Result<std::vector<float>> ShadowRuns::prefill(const Job& job, PrefillPlan plan,
         if (!match) return Error{ErrorCode::kCancelled, "no sequence is idle"};
         const auto last_row = static_cast<int32_t>(job.tokens.size()) - 1;
         plan.sequence = match->sequence;
-        plan.n_keep = std::min(match->n_exact,
-                               plan.blocks.empty() ? last_row : plan.blocks.front().row);
+        plan.n_keep =
+            std::min(match->n_exact, plan.blocks.empty() ? last_row : plan.blocks.front().row);
         state_.sequences.begin(plan.sequence, job.tenant, plan.n_keep);
     }
     const Result<PrefillReport> report = engine_.prefill(plan, tick);
@@ -149,23 +147,27 @@ Result<std::vector<float>> ShadowRuns::prefill(const Job& job, PrefillPlan plan,
     return logits;
 }
 
-void ShadowRuns::learn(const Job& job, const std::vector<float>& logits) {
+void ShadowRuns::learn(Job& job, std::vector<float> logits) {
     const size_t index = job.wanted.back();
     const RungTrace& rung = job.trace.rungs[index];
     const std::string& label = job.ladder[index].label;
     const bool served = job.trace.served.has_value();
-    const std::vector<float>& dense = served ? logits : job.logits;
-    const std::vector<float>& composed = served ? job.logits : logits;
+    // Whichever way the request went, from here on the job has the dense logits.
+    if (served) std::swap(job.logits, logits);
+    job.trace.served.reset();
     const GuardSample sample{.risk = rung.risk,
-                             .kl = kl_divergence(dense, composed),
-                             .same_first = same_top(dense, composed),
+                             .kl = kl_divergence(job.logits, logits),
+                             .same_first = same_top(job.logits, logits),
                              .prompt = hash_bytes(std::as_bytes(std::span(job.tokens))).low};
     metrics_.shadow_compared(sample.kl);
     ++n_unsaved_;
-    if (!served) {
-        MutexLock lock(state_.mutex);
-        return state_.guard.observe(label, sample);
-    }
+    if (served) return learn_of_served(job, rung, label, sample);
+    MutexLock lock(state_.mutex);
+    state_.guard.observe(label, sample);
+}
+
+void ShadowRuns::learn_of_served(const Job& job, const RungTrace& rung, const std::string& label,
+                                 const GuardSample& sample) {
     if (!(sample.kl <= job.budget.max_kl) || !sample.same_first) suspect(job, rung);
     bool demoted = false;
     {
@@ -175,7 +177,8 @@ void ShadowRuns::learn(const Job& job, const std::vector<float>& logits) {
     }
     if (!demoted) return;
     metrics_.guard_demoted();
-    log_event(LogLevel::kWarning, "answers differ more than the budget allows: dense until calibrated",
+    log_event(LogLevel::kWarning,
+              "answers differ more than the budget allows: not served so until calibrated anew",
               {{"rung", std::string_view(label)}, {"kl", sample.kl}});
     renew_suspects();
     save();

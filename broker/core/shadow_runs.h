@@ -25,8 +25,9 @@ namespace spolia {
 // Computes guarded prompts a second time, the other way, and tells the guard how far the first
 // tokens are apart. A request that ran dense is composed by each rung that might have served it:
 // that is cheap, and how the guard learns. One that a rung served is computed densely: that is how
-// the guard finds out when it is wrong. Engine thread only; each run takes an idle sequence and
-// leaves it empty.
+// the guard finds out when it is wrong. Then cheaper rungs can learn from it as well, or a demoted
+// one would never get another chance while a dearer one serves. Engine thread only; each run takes
+// an idle sequence and leaves it empty.
 class ShadowRuns {
 public:
     ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
@@ -52,7 +53,7 @@ private:
         std::vector<Rung> ladder;
         GuardTrace trace;
         std::vector<size_t> wanted;  // rungs to compare, the last one first
-        std::vector<float> logits;   // of the request's own prefill
+        std::vector<float> logits;   // of the request's own prefill; dense ones once they are known
         int attempts = 0;            // at the current rung
     };
     // A rung is compared anew after so many cancelled attempts no more.
@@ -70,7 +71,9 @@ private:
     Result<std::vector<float>> compute(const Job& job, const RungTrace& rung,
                                        const PrefillTick& tick);
     Result<std::vector<float>> prefill(const Job& job, PrefillPlan plan, const PrefillTick& tick);
-    void learn(const Job& job, const std::vector<float>& logits);
+    void learn(Job& job, std::vector<float> logits);
+    void learn_of_served(const Job& job, const RungTrace& rung, const std::string& label,
+                         const GuardSample& sample);
     void suspect(const Job& job, const RungTrace& rung);
     void renew_suspects();
 

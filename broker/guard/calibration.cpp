@@ -10,7 +10,9 @@ namespace {
 // Stands for what is not finite, which files and averages can't take.
 constexpr double kLargest = 1e9;
 
-double finite(double value) { return std::isnan(value) ? kLargest : std::clamp(value, 0.0, kLargest); }
+double finite(double value) {
+    return std::isnan(value) ? kLargest : std::clamp(value, 0.0, kLargest);
+}
 
 // (k + 1) / (n + 1) <= allowance, blind to the last bits of 1 - 0.99.
 bool within(size_t k, size_t n, double allowance) {
@@ -61,7 +63,8 @@ void Calibration::fit() {
             const Level& before = levels_.back();
             const double n = static_cast<double>(before.n + level.n);
             level.kl = (before.kl * static_cast<double>(before.n) +
-                        level.kl * static_cast<double>(level.n)) / n;
+                        level.kl * static_cast<double>(level.n)) /
+                       n;
             level.n += before.n;
             level.risk = before.risk;
             levels_.pop_back();

@@ -22,8 +22,8 @@ std::string label_epic(const SelectorParams& params) {
 
 void raise_epic(SelectorParams& params, int factor) {
     const int32_t most = std::max(params.head_rows, kHeadRowsMax);
-    params.head_rows = static_cast<int32_t>(
-        std::min(int64_t{most}, int64_t{params.head_rows} * factor));
+    params.head_rows =
+        static_cast<int32_t>(std::min(int64_t{most}, int64_t{params.head_rows} * factor));
 }
 
 std::string label_cacheblend(const SelectorParams& params) {

@@ -9,8 +9,9 @@ namespace spolia {
 
 // How far an answer may differ from what the model alone would say.
 enum class Fidelity : uint8_t {
-    kExact,    // only the KV of an equal prefix is reused: what the model alone says, up to rounding
-    kGuarded,  // KV of known chunks anywhere, where its divergence is predicted to be under a budget
+    kExact,  // only the KV of an equal prefix is reused: what the model alone says, up to rounding
+    kGuarded,  // KV of known chunks anywhere, where its divergence is predicted to be under a
+               // budget
     kFast,     // KV of known chunks anywhere, with a fixed share recomputed; no guarantee
 };
 

@@ -103,8 +103,8 @@ TEST(Guard, JudgesEachServedRequestByItsOwnBudget) {
     Guard guard(kBudget);
     teach(guard, "rung", 1, 0, 500);
     for (uint64_t i = 0; i < 100; ++i) {
-        ASSERT_FALSE(guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 9000 + i},
-                                          {0.5, 0.9}));
+        ASSERT_FALSE(
+            guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 9000 + i}, {0.5, 0.9}));
     }
     EXPECT_TRUE(guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 1}, {0.1, 0.9}) ||
                 guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 2}, {0.1, 0.9}) ||

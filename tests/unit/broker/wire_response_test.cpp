@@ -98,8 +98,7 @@ TEST(WireResponse, CarriesWhatTheGuardSaid) {
     receipt.fallback.clear();
     receipt.rung = "epic:head_rows=16";
     receipt.predicted_kl = 0.0123456789;
-    EXPECT_EQ(shown()["guard"],
-              (Json{{"rung", "epic:head_rows=16"}, {"predicted_kl", 0.012346}}));
+    EXPECT_EQ(shown()["guard"], (Json{{"rung", "epic:head_rows=16"}, {"predicted_kl", 0.012346}}));
     receipt.measured_kl = std::numeric_limits<double>::infinity();
     receipt.measured_same_first = false;
     const Json whole = Json::parse(receipt_response("cmpl-1", receipt));
