@@ -33,7 +33,8 @@ constexpr const char* kAbout = R"(Checks what serving needs, and measures what r
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
 folder, what the guard has learned of the model, rotation speed against memcpy, and memory. Takes
-the options of `spolia serve`; without --model it uses the timing model (random weights). Exit code 1 when a check fails.)";
+the options of `spolia serve`; without --model it uses the timing model (random weights). Exit
+code 1 when a check fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
