@@ -73,9 +73,22 @@ Status set_ratio(double& field, std::string_view text) {
     return {};
 }
 
+Status set_number(double& field, std::string_view text, double min, double max) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() ||
+        !(value >= min && value <= max)) {
+        const auto shown = [](double bound) { return std::to_string(static_cast<int>(bound)); };
+        return invalid("expected a number from " + shown(min) + " to " + shown(max) + ", got '" +
+                       std::string(text) + "'");
+    }
+    field = value;
+    return {};
+}
+
 Status set_fidelity(Fidelity& field, std::string_view text) {
     const std::optional<Fidelity> value = fidelity_from(text);
-    if (!value) return invalid("expected exact or fast, got '" + std::string(text) + "'");
+    if (!value) return invalid("expected exact, guarded or fast, got '" + std::string(text) + "'");
     field = *value;
     return {};
 }
@@ -224,7 +237,7 @@ constexpr ConfigOption kOptions[] = {
     {"cache.disk", "--cache-disk", "SPOLIA_CACHE_DISK", "BYTES", "KV blocks on disk",
      [](C c, V v) { return set_bytes(c.cache.disk_bytes_max, v); }},
 
-    {"reuse.fidelity", "--fidelity", "SPOLIA_FIDELITY", "LEVEL", "exact | fast",
+    {"reuse.fidelity", "--fidelity", "SPOLIA_FIDELITY", "LEVEL", "exact | guarded | fast",
      [](C c, V v) { return set_fidelity(c.reuse.fidelity, v); }},
     {"reuse.policy", "--policy", "SPOLIA_POLICY", "NAME", "which reused tokens are recomputed",
      [](C c, V v) { return set_policy(c.reuse.policy, v); }},
@@ -234,6 +247,18 @@ constexpr ConfigOption kOptions[] = {
     {"reuse.head_rows", "--head-rows", "SPOLIA_HEAD_ROWS", "N",
      "policy epic: tokens recomputed at each chunk's head",
      [](C c, V v) { return set_natural(c.reuse.head_rows, v); }},
+    {"reuse.max_kl", "--max-kl", "SPOLIA_MAX_KL", "NATS",
+     "fidelity guarded: KL of the first token, kept by 99 % of requests",
+     [](C c, V v) { return set_number(c.reuse.budget.max_kl, v, 0, 100); }},
+    {"reuse.min_agreement", "--min-agreement", "SPOLIA_MIN_AGREEMENT", "SHARE",
+     "fidelity guarded: requests with the same likeliest first token",
+     [](C c, V v) { return set_number(c.reuse.budget.min_agreement, v, 0, 1); }},
+    {"reuse.shadow_share", "--shadow-share", "SPOLIA_SHADOW_SHARE", "SHARE",
+     "guarded requests that are computed again to compare",
+     [](C c, V v) { return set_number(c.reuse.shadow_share, v, 0, 1); }},
+    {"reuse.shadow_time", "--shadow-time", "SPOLIA_SHADOW_TIME", "SHARE",
+     "time that comparing may take; 0: guarded requests are never served from blocks",
+     [](C c, V v) { return set_number(c.reuse.shadow_time, v, 0, 1); }},
     {"reuse.chunk_tokens_min", "--chunk-min", "SPOLIA_CHUNK_MIN", "N", "shortest chunk, in tokens",
      [](C c, V v) { return set_positive(c.reuse.chunker.tokens_min, v); }},
     {"reuse.chunk_tokens_max", "--chunk-max", "SPOLIA_CHUNK_MAX", "N", "longest chunk, in tokens",

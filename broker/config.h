@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/guard/calibration.h"
 #include "broker/log.h"
 #include "broker/request.h"
 #include "index/chunker.h"
@@ -61,11 +62,13 @@ struct CacheConfig {
 };
 
 struct ReuseConfig {
-    // Composed reuse changes answers; until a guard bounds by how much, it is asked for.
-    Fidelity fidelity = Fidelity::kExact;
+    Fidelity fidelity = Fidelity::kGuarded;
     std::string policy = "cacheblend";
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
+    GuardBudget budget;             // fidelity "guarded"
+    double shadow_share = 0.05;     // see ServiceOptions
+    double shadow_time = 0.1;
     ChunkerOptions chunker;
     bool encode_seen = true;    // chunks seen in prompts are encoded in idle time
     bool capture_pages = true;  // exact prefixes are kept beyond their sequence
@@ -113,7 +116,8 @@ struct ConfigSources {
 
 // Fails on a value out of range, an unknown key of the file (with its line), and a file that can't
 // be read. Besides the options the file may hold [[server.keys]] {key, tenant} and
-// [reuse.agents.NAME] {fidelity, policy, recompute_ratio, head_rows}.
+// [reuse.agents.NAME] {fidelity, policy, recompute_ratio, head_rows, max_kl,
+// min_agreement}.
 Result<Config> load_config(const ConfigSources& sources);
 
 // Whether the server may listen on config.host: beyond this machine only with keys or allow_open.

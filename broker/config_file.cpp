@@ -69,12 +69,12 @@ Status apply_agent(ReuseOptions& agent, const toml::table& table, const Place& p
     for (const auto& [name, value] : table) {
         const std::string_view key = name.str();
         const std::optional<std::string> text = scalar_text(value);
-        const bool known =
-            key == "fidelity" || key == "policy" || key == "recompute_ratio" || key == "head_rows";
+        const bool known = key == "fidelity" || key == "policy" || key == "recompute_ratio" ||
+                           key == "head_rows" || key == "max_kl" || key == "min_agreement";
         if (!known || !text) {
             return place.error(value, "unknown setting of an agent: " + std::string(key) +
                                           "; there are fidelity, policy, recompute_ratio, "
-                                          "head_rows");
+                                          "head_rows, max_kl, min_agreement");
         }
         Config scratch;
         const Status status = find_config_option("reuse." + std::string(key))->set(scratch, *text);
@@ -83,6 +83,8 @@ Status apply_agent(ReuseOptions& agent, const toml::table& table, const Place& p
         if (key == "policy") agent.policy = scratch.reuse.policy;
         if (key == "recompute_ratio") agent.recompute_ratio = scratch.reuse.recompute_ratio;
         if (key == "head_rows") agent.head_rows = scratch.reuse.head_rows;
+        if (key == "max_kl") agent.max_kl = scratch.reuse.budget.max_kl;
+        if (key == "min_agreement") agent.min_agreement = scratch.reuse.budget.min_agreement;
     }
     return {};
 }

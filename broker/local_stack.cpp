@@ -16,7 +16,10 @@ ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     options.reuse.recompute_ratio = config.reuse.recompute_ratio;
     options.reuse.head_rows = config.reuse.head_rows;
     options.reuse.check_layer = check_layer_of(config.cache.directory, model);
+    options.reuse.budget = config.reuse.budget;
     options.reuse.agents = config.reuse.agents;
+    options.shadow_share = config.reuse.shadow_share;
+    options.shadow_time = config.reuse.shadow_time;
     options.chunker = config.reuse.chunker;
     options.encode_seen_chunks = config.reuse.encode_seen;
     options.capture_pages = config.reuse.capture_pages;

@@ -5,6 +5,7 @@ namespace spolia {
 std::string_view to_string(Fidelity fidelity) {
     switch (fidelity) {
         case Fidelity::kExact: return "exact";
+        case Fidelity::kGuarded: return "guarded";
         case Fidelity::kFast: return "fast";
     }
     return "exact";
@@ -12,6 +13,7 @@ std::string_view to_string(Fidelity fidelity) {
 
 std::optional<Fidelity> fidelity_from(std::string_view text) {
     if (text == "exact") return Fidelity::kExact;
+    if (text == "guarded") return Fidelity::kGuarded;
     if (text == "fast") return Fidelity::kFast;
     return std::nullopt;
 }

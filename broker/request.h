@@ -23,6 +23,8 @@ struct ReuseOptions {
     std::optional<std::string> policy;      // a selector's name
     std::optional<double> recompute_ratio;  // (0, 1]
     std::optional<int32_t> head_rows;       // policy "epic"
+    std::optional<double> max_kl;           // fidelity "guarded"; see GuardBudget
+    std::optional<double> min_agreement;    // the same; [0, 1]
     std::string agent;  // per-agent defaults of the configuration are looked up by this name
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/text_model.h"
+#include "broker/guard/guard.h"
 #include "broker/request.h"
 #include "index/result.h"
 #include "reuse/block_store.h"
@@ -47,7 +48,9 @@ struct ServiceStats {
     int32_t sequences_busy = 0;
     int32_t queue_depth = 0;
     int32_t encode_queue_depth = 0;
+    int32_t shadow_queue_depth = 0;
     uint64_t requests = 0;
+    std::vector<RungState> guard;
 };
 
 using GenerationId = uint64_t;
@@ -76,6 +79,9 @@ public:
     virtual std::vector<ChunkInfo> list_chunks(const std::string& tenant) const = 0;
     // False when there is no such chunk.
     virtual bool delete_chunk(const std::string& tenant, const Key128& key) = 0;
+
+    // Of one of the last requests, with what was measured since; kNotFound otherwise.
+    virtual Result<Receipt> receipt(const std::string& tenant, const std::string& id) const = 0;
 
     virtual Result<PlanPreview> plan(const GenerateRequest& request) const = 0;
     virtual ServiceStats stats() const = 0;

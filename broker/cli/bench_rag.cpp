@@ -281,6 +281,7 @@ Config broker_config(const Options& options, const std::filesystem::path& model)
     config.model.n_ctx = most * options.chunk_tokens + options.question_tokens + kSlackTokens +
                          options.decode_tokens;
     // Nothing runs between requests that would disturb the one measured next.
+    config.reuse.fidelity = Fidelity::kExact;
     config.reuse.encode_seen = false;
     config.reuse.capture_pages = false;
     return config;

@@ -18,6 +18,8 @@
 #include "broker/cli/llama_server.h"
 #include "broker/cli/own_models.h"
 #include "broker/cli/report.h"
+#include "broker/core/guard_file.h"
+#include "broker/guard/guard.h"
 #include "broker/local_stack.h"
 #include "broker/quality/check_layer_file.h"
 #include "reuse/rope.h"
@@ -31,8 +33,9 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kAbout = R"(Checks what serving needs, and measures what reuse counts on:
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
-folder, rotation speed against memcpy, and memory. Takes the options of `spolia serve`; without
---model it uses the sample model. Exit code 1 when a check fails.)";
+folder, what the guard has learned of the model, rotation speed against memcpy, and memory. Takes
+the options of `spolia serve`; without --model it uses the sample model. Exit code 1 when a check
+fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
@@ -157,6 +160,41 @@ void check_layer(const std::filesystem::path& folder, const ModelInfo& model, Fi
                  {{"layer", kCheckLayerUncalibrated}});
 }
 
+// What shadows have said so far, as the cache folder has it, under the configured budget.
+void check_guard(const Config& config, const ModelInfo& model, Findings& findings) {
+    const std::filesystem::path path = guard_file(config.cache.directory, model.fingerprint);
+    if (path.empty()) {
+        return findings.add("guard", Verdict::kWarning,
+                            "calibrated anew whenever the broker starts (set --cache-dir)");
+    }
+    const Result<std::vector<RungRecord>> records = read_guard_file(path, model.fingerprint);
+    if (!records.ok()) {
+        const bool none = records.error().code == ErrorCode::kNotFound;
+        return findings.add(
+            "guard", none ? Verdict::kOk : Verdict::kWarning,
+            none ? "not calibrated yet: guarded requests run dense until " +
+                       std::to_string(Calibration::samples_needed(config.reuse.budget)) +
+                       " of them were compared"
+                 : records.error().message + "; it will be set aside");
+    }
+    Guard guard(config.reuse.budget);
+    guard.restore(*records);
+    for (const RungState& rung : guard.states()) {
+        char serves[64] = "serves nothing";
+        if (rung.max_risk)
+            std::snprintf(serves, sizeof serves, "serves up to risk %.3g", *rung.max_risk);
+        findings.add("guard", rung.demoted ? Verdict::kWarning : Verdict::kOk,
+                     rung.label + ": " + std::to_string(rung.n_samples) + " samples, " + serves +
+                         (rung.demoted ? ", demoted" : "") + ", " +
+                         std::to_string(rung.n_demotions) + " demotions",
+                     {{"rung", rung.label},
+                      {"samples", rung.n_samples},
+                      {"max_risk", rung.max_risk ? Json(*rung.max_risk) : Json(nullptr)},
+                      {"demoted", rung.demoted},
+                      {"demotions", rung.n_demotions}});
+    }
+}
+
 void check_model(const Config& config, const std::filesystem::path& path, Findings& findings) {
     const auto start = Clock::now();
     Result<std::unique_ptr<LlamaModel>> model =
@@ -202,6 +240,7 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
                   {"full_kl", fused ? Json(gate.full_kl) : Json(nullptr)},
                   {"block_error", gate.block_error}});
     if (fused) check_layer(config.cache.directory, info, findings);
+    check_guard(config, info, findings);
     check_rotation(info, findings);
 }
 

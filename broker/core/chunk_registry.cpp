@@ -1,7 +1,8 @@
 #include "broker/core/chunk_registry.h"
 
-#include <system_error>
 #include <utility>
+
+#include "broker/core/whole_file.h"
 
 namespace spolia {
 
@@ -13,12 +14,8 @@ ChunkRegistry::ChunkRegistry(const ChunkRegistryOptions& options, const Key128& 
         MutexLock lock(mutex_);
         for (RegisteredChunk& chunk : *chunks) add(std::move(chunk));
     } else if (chunks.error().code == ErrorCode::kCorrupt) {
-        std::filesystem::path aside = options_.file;
-        aside += ".set-aside";
-        std::error_code ignored;
-        std::filesystem::rename(options_.file, aside, ignored);
-        open_warning_ =
-            chunks.error().message + "; set aside as " + aside.string() + ", register them again";
+        open_warning_ = chunks.error().message + "; set aside as " +
+                        set_file_aside(options_.file).string() + ", register them again";
     }
 }
 

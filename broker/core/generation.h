@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/guard_trace.h"
 #include "broker/core/reuse_policy.h"
 #include "broker/core/text_assembler.h"
 #include "broker/request.h"
@@ -41,6 +42,7 @@ struct Generation {
         : prompt(std::move(prepared)), sampler(std::move(token_sampler)), text(std::move(stops)) {}
 
     GenerationId id = 0;
+    std::string request_id;  // the client's name for it
     PreparedPrompt prompt;
     std::unique_ptr<Sampler> sampler;
     TextAssembler text;
@@ -54,6 +56,7 @@ struct Generation {
     int32_t n_generated = 0;
     Clock::time_point first_token_at;
     Receipt receipt;
+    GuardTrace guard_trace;
 };
 
 }  // namespace spolia

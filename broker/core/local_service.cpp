@@ -11,10 +11,13 @@
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
+#include "broker/core/guard_file.h"
+#include "broker/core/guarded_plan.h"
 #include "broker/core/metrics.h"
 #include "broker/core/planner.h"
 #include "broker/core/prompt_filler.h"
 #include "broker/core/scheduler.h"
+#include "broker/core/whole_file.h"
 #include "broker/log.h"
 #include "index/prefix_chain.h"
 #include "index/span_map.h"
@@ -44,11 +47,13 @@ public:
           store_(std::move(store)),
           registry_(registry_options(options_, engine_->info()), engine_->info().fingerprint),
           state_(engine_->limits().n_sequences, CostModel(options_.calibration),
-                 options_.encode_queue_max),
+                 options_.encode_queue_max, options_.reuse.budget),
+          guard_warning_(restore_guard()),
           scheduler_(*engine_, *text_, *store_, registry_, state_, metrics_, options_) {
         if (!registry_.open_warning().empty()) {
             log_event(LogLevel::kWarning, registry_.open_warning());
         }
+        if (!guard_warning_.empty()) log_event(LogLevel::kWarning, guard_warning_);
     }
 
     const ModelInfo& model() const override { return engine_->info(); }
@@ -64,6 +69,7 @@ public:
         if (!sampler) return std::move(sampler).error();
         auto generation = std::make_unique<Generation>(
             std::move(prompt).value(), std::move(sampler).value(), std::move(request.stops));
+        generation->request_id = std::move(request.id);
         generation->sink = std::move(sink);
         generation->tokens_max = request.tokens_max;
         generation->ignore_end = request.sampling.ignore_eos;
@@ -110,6 +116,15 @@ public:
         return true;
     }
 
+    Result<Receipt> receipt(const std::string& tenant, const std::string& id) const override {
+        MutexLock lock(state_.mutex);
+        if (std::optional<Receipt> found = state_.receipts.find(tenant, id)) {
+            return *std::move(found);
+        }
+        return Error{ErrorCode::kNotFound, "there is no receipt of a request " + id +
+                                               "; only those of the last requests are kept"};
+    }
+
     Result<PlanPreview> plan(const GenerateRequest& request) const override {
         const Result<PreparedPrompt> prompt = prepare(request);
         if (!prompt) return prompt.error();
@@ -121,8 +136,10 @@ public:
             costs = state_.costs;
         }
         const int32_t n_held = match ? match->n_exact : 0;
-        const PromptPlan chosen = plan_prompt(plan_input(*prompt, n_held, *engine_, options_),
-                                              residence_in(*store_, state_), costs);
+        const ServingPlan serving =
+            plan_serving(plan_input(*prompt, n_held, *engine_, options_), *prompt,
+                         residence_in(*store_, state_), costs, state_);
+        const PromptPlan& chosen = serving.plan;
         PlanPreview preview;
         preview.parts = preview_parts(chosen, prompt->segments);
         preview.policy = start_receipt(chosen, prompt->policy).policy;
@@ -137,17 +154,36 @@ public:
         stats.limits = engine_->limits();
         stats.memory = engine_->memory();
         stats.queue_depth = static_cast<int32_t>(scheduler_.queue_depth());
+        stats.shadow_queue_depth = static_cast<int32_t>(scheduler_.n_shadows());
         stats.requests = n_requests_;
         const size_t n_puts = scheduler_.n_puts();
         MutexLock lock(state_.mutex);
         stats.sequences_busy = state_.sequences.n_busy();
         stats.encode_queue_depth = static_cast<int32_t>(n_puts + state_.encode_queue.size());
+        stats.guard = state_.guard.states();
         return stats;
     }
 
     std::string metrics_text() const override { return metrics_.text(stats()); }
 
 private:
+    // What the last process knew, behind the rungs that the configuration names: those always have
+    // room. Returns what became of a file that could not be used.
+    std::string restore_guard() {
+        MutexLock lock(state_.mutex);
+        for (const std::string& label : configured_rungs(options_.reuse, model())) {
+            state_.guard.expect(label);
+        }
+        const std::filesystem::path path =
+            guard_file(options_.store.directory, model().fingerprint);
+        if (path.empty()) return {};
+        const Result<std::vector<RungRecord>> records = read_guard_file(path, model().fingerprint);
+        if (records.ok()) state_.guard.restore(*records);
+        if (records.ok() || records.error().code == ErrorCode::kNotFound) return {};
+        return records.error().message + "; set aside as " + set_file_aside(path).string() +
+               ", calibration starts anew";
+    }
+
     Result<PreparedPrompt> prepare(const GenerateRequest& request) const {
         if (Status valid = check_prompt(request.prompt.tokens); !valid) return valid.error();
         Result<ReusePolicy> policy = resolve_reuse(request.reuse, options_.reuse, model());
@@ -218,6 +254,7 @@ private:
     Metrics metrics_;
     mutable ChunkRegistry registry_;
     mutable CoreState state_;
+    const std::string guard_warning_;
     std::atomic<uint64_t> n_requests_ = 0;
     Scheduler scheduler_;  // last, so that its thread ends first
 };

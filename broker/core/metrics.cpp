@@ -27,6 +27,12 @@ const Histogram::BucketBoundaries& seconds_buckets() {
     return kBuckets;
 }
 
+const Histogram::BucketBoundaries& kl_buckets() {
+    static const Histogram::BucketBoundaries kBuckets = {1e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05,
+                                                         0.1,  0.25, 0.5,  1,    2.5,   10};
+    return kBuckets;
+}
+
 }  // namespace
 
 class Metrics::Impl {
@@ -42,6 +48,7 @@ public:
             add(misses_, "reason", miss.reason, 1);
             add(missed_tokens_, "reason", miss.reason, miss.n_tokens);
         }
+        if (!receipt.fallback.empty()) add(fallbacks_, "reason", receipt.fallback, 1);
         ttft_.Observe(receipt.ttft_ms / kMsPerSecond);
         prefill_.Observe(receipt.prompt_ms / kMsPerSecond);
         queue_.Observe(receipt.queue_ms / kMsPerSecond);
@@ -55,6 +62,12 @@ public:
     void add_failure(ErrorCode code) { add(requests_, "result", to_string(code), 1); }
     void add_encoded() { chunks_encoded_.Increment(); }
     void add_page() { pages_captured_.Increment(); }
+    void add_shadow(double kl) {
+        add(shadows_, "result", "compared", 1);
+        shadow_kl_.Observe(kl);
+    }
+    void add_shadow_end(std::string_view result) { add(shadows_, "result", result, 1); }
+    void add_demotion() { guard_demotions_.Increment(); }
 
     std::string text(const ServiceStats& stats) EXCLUDES(mutex_) {
         MutexLock lock(mutex_);
@@ -69,6 +82,11 @@ public:
         sequences_busy_.Set(stats.sequences_busy);
         queue_depth_.Set(stats.queue_depth);
         encode_queue_depth_.Set(stats.encode_queue_depth);
+        shadow_queue_depth_.Set(stats.shadow_queue_depth);
+        for (const RungState& rung : stats.guard) {
+            guard_samples_.Add({{"rung", rung.label}}).Set(static_cast<double>(rung.n_samples));
+            guard_serves_.Add({{"rung", rung.label}}).Set(rung.max_risk ? 1 : 0);
+        }
         return prometheus::TextSerializer().Serialize(registry_.Collect());
     }
 
@@ -125,12 +143,31 @@ private:
     Histogram& prefill_ = seconds("spolia_prefill_seconds", "Prefill as a whole.");
     Histogram& queue_ = seconds("spolia_queue_seconds", "Wait for a sequence.");
 
+    Family<Counter>& fallbacks_ = counters(
+        "spolia_fallbacks_total", "Guarded requests computed densely despite blocks, by reason.");
+    Family<Counter>& shadows_ =
+        counters("spolia_shadows_total", "Shadow prefills by what came of them.");
+    Counter& guard_demotions_ =
+        counters("spolia_guard_demotions_total", "Rungs that broke their promise.").Add({});
+    Histogram& shadow_kl_ =
+        prometheus::BuildHistogram()
+            .Name("spolia_shadow_kl")
+            .Help("First-token KL between dense and composed, nats, as shadows measured it.")
+            .Register(registry_)
+            .Add({}, kl_buckets());
+
+    Family<Gauge>& guard_samples_ =
+        gauges("spolia_guard_samples", "Shadows that a rung is calibrated by.");
+    Family<Gauge>& guard_serves_ =
+        gauges("spolia_guard_serves", "Whether a rung may serve under the default budget.");
     Family<Gauge>& blocks_bytes_ = gauges("spolia_blocks_bytes", "Bytes of KV blocks held.");
     Family<Gauge>& blocks_ = gauges("spolia_blocks", "KV blocks held.");
     Gauge& sequences_busy_ = gauges("spolia_sequences_busy", "Sequences generating.").Add({});
     Gauge& queue_depth_ = gauges("spolia_queue_depth", "Requests waiting.").Add({});
     Gauge& encode_queue_depth_ =
         gauges("spolia_encode_queue_depth", "Chunks waiting to be encoded.").Add({});
+    Gauge& shadow_queue_depth_ =
+        gauges("spolia_shadow_queue_depth", "Requests waiting for a shadow prefill.").Add({});
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
@@ -141,6 +178,9 @@ void Metrics::request_done(const GenerateOutcome& outcome) { impl_->add_outcome(
 void Metrics::request_failed(ErrorCode code) { impl_->add_failure(code); }
 void Metrics::chunk_encoded() { impl_->add_encoded(); }
 void Metrics::page_captured() { impl_->add_page(); }
+void Metrics::shadow_compared(double kl) { impl_->add_shadow(kl); }
+void Metrics::shadow_ended(std::string_view result) { impl_->add_shadow_end(result); }
+void Metrics::guard_demoted() { impl_->add_demotion(); }
 std::string Metrics::text(const ServiceStats& stats) const { return impl_->text(stats); }
 
 }  // namespace spolia

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "broker/request.h"
 #include "broker/service.h"
@@ -22,6 +23,11 @@ public:
     void request_failed(ErrorCode code);
     void chunk_encoded();
     void page_captured();
+    // A shadow prefill that came to a comparison.
+    void shadow_compared(double kl);
+    // One that did not: cancelled | dropped | failed | unavailable.
+    void shadow_ended(std::string_view result);
+    void guard_demoted();
 
     // Prometheus text format, with the gauges as `stats` has them.
     std::string text(const ServiceStats& stats) const;

@@ -60,6 +60,9 @@ public:
     }
 
 private:
+    const SelectorParams& params() const {
+        return input_.params != nullptr ? *input_.params : input_.policy->params;
+    }
     bool by_cost() const { return input_.by_cost && costs_.measured(); }
 
     std::span<const Token> tokens_of(TokenSpan span) const {
@@ -138,7 +141,7 @@ private:
     }
 
     // "full" computes everything: nobody asks for it to save time.
-    bool force_composing() const { return input_.policy->params.policy == "full"; }
+    bool force_composing() const { return params().policy == "full"; }
 
     void add_chunk(ChunkOutcome& chunk, std::vector<PlannedBlock>& blocks) const {
         const TokenSpan covers = chunk.segment.span;
@@ -154,6 +157,10 @@ private:
         if (!present(residence)) {
             chunk.miss = miss_of(residence);
             chunk.wanted = residence == Residence::kAbsent || residence == Residence::kQueued;
+            return;
+        }
+        if (!input_.refusal.empty()) {
+            chunk.miss = input_.refusal;
             return;
         }
         chunk.reused = rows;
@@ -224,13 +231,13 @@ private:
     }
 
     bool mended(const PlannedBlock& block) const {
-        const std::string& policy = input_.policy->params.policy;
+        const std::string& policy = params().policy;
         return policy == "full" || (policy != "none" && !block.settled);
     }
 
     double mended_share(const PlannedBlock& block) const {
         if (block.exact || !mended(block)) return 0;
-        return mend_share(input_.policy->params, input_.model->kv.n_layer, block.n_rows);
+        return mend_share(params(), input_.model->kv.n_layer, block.n_rows);
     }
 
     const PlanInput& input_;

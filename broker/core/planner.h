@@ -35,6 +35,9 @@ struct PlanInput {
     int32_t n_held = 0;       // leading rows that the sequence holds, exact; may be all of them
     int32_t n_tile_rows = 1;  // see EngineLimits
     const ReusePolicy* policy = nullptr;
+    const SelectorParams* params = nullptr;  // a rung's, in place of the policy's
+    // Why chunks must not be reused though they could be; empty: they may.
+    std::string_view refusal = {};
     const ModelInfo* model = nullptr;
     std::span<const Token> sink_prefix;
     // The prompt has text to reuse that could not be mapped onto tokens.

@@ -63,9 +63,9 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     assert(match);
     generation.sequence = match->sequence;
     PlanInput input = plan_input(prompt, match->n_exact, engine_, options_);
-    PinnedPlan pinned = plan_and_pin(input);
-    learn_from(pinned.plan, prompt.tokens);
-    start(generation, pinned.plan, begin);
+    PinnedPlan pinned = plan_and_pin(input, prompt);
+    learn_from(pinned.serving.plan, prompt.tokens);
+    start(generation, pinned.serving, begin);
     double ticks_ms = 0;
     const PrefillTick timed_tick = [&] {
         const Clock::time_point tick_begin = Clock::now();
@@ -77,13 +77,13 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     if (!report && !pinned.blocks.empty() && report.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kError, "reuse failed, computing all rows: " + report.error().message);
         input.n_held = 0;
-        pinned = {
-            .plan = plan_prompt(input, nothing_resident, CostModel()), .pins = {}, .blocks = {}};
+        pinned = {};
+        pinned.serving.plan = plan_prompt(input, nothing_resident, CostModel());
         {
             MutexLock lock(state_.mutex);
             state_.sequences.clear(generation.sequence);
         }
-        start(generation, pinned.plan, begin);
+        start(generation, pinned.serving, begin);
         report = prefill(generation, pinned, timed_tick);
     }
     generation.receipt.prompt_ms = ms_between(begin, Clock::now());
@@ -97,14 +97,16 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     return {};
 }
 
-void PromptFiller::start(Generation& generation, const PromptPlan& plan, Clock::time_point begin) {
-    generation.receipt = start_receipt(plan, generation.prompt.policy);
+void PromptFiller::start(Generation& generation, const ServingPlan& serving,
+                         Clock::time_point begin) {
+    generation.receipt = start_receipt(serving, generation.prompt.policy);
     generation.receipt.queue_ms = ms_between(generation.submitted, begin);
     MutexLock lock(state_.mutex);
-    state_.sequences.begin(generation.sequence, generation.prompt.tenant, plan.n_keep);
+    state_.sequences.begin(generation.sequence, generation.prompt.tenant, serving.plan.n_keep);
 }
 
-PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input) {
+PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
+                                                    const PreparedPrompt& prompt) {
     const FindResidence find = residence_in(store_, state_);
     std::vector<Key128> unavailable;
     const FindResidence find_available = [&](const Key128& key, std::span<const Token> tokens) {
@@ -120,15 +122,16 @@ PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input) {
             MutexLock lock(state_.mutex);
             costs = state_.costs;
         }
-        PinnedPlan pinned{
-            .plan = plan_prompt(input, find_available, costs), .pins = {}, .blocks = {}};
+        PinnedPlan pinned{.serving = plan_serving(input, prompt, find_available, costs, state_),
+                          .pins = {},
+                          .blocks = {}};
         if (pin(pinned, input.tokens, unavailable)) return pinned;
     }
 }
 
 bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
                        std::vector<Key128>& unavailable) {
-    for (const PlannedBlock& block : pinned.plan.blocks) {
+    for (const PlannedBlock& block : pinned.serving.plan.blocks) {
         const Clock::time_point begin = Clock::now();
         BlockPin held =
             store_.find(block.key, tokens.subspan(block.covers.begin, block.covers.size()));
@@ -162,21 +165,23 @@ Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const 
     const PreparedPrompt& prompt = generation.prompt;
     return engine_.prefill({.sequence = generation.sequence,
                             .tokens = prompt.tokens,
-                            .n_keep = pinned.plan.n_keep,
+                            .n_keep = pinned.serving.plan.n_keep,
                             .blocks = pinned.blocks,
-                            .selector = pinned.plan.mend ? prompt.policy.selector.get() : nullptr,
+                            .selector = pinned.serving.selector,
                             .outline = &prompt.outline},
                            tick);
 }
 
-void PromptFiller::settle(Generation& generation, const PinnedPlan& pinned,
-                          const PrefillReport& report, double ticks_ms) {
+void PromptFiller::settle(Generation& generation, PinnedPlan& pinned, const PrefillReport& report,
+                          double ticks_ms) {
+    const PromptPlan& plan = pinned.serving.plan;
     add_report(report, generation.receipt);
+    generation.guard_trace = std::move(pinned.serving.trace);
     MutexLock lock(state_.mutex);
-    state_.sequences.filled(generation.sequence, generation.prompt.tokens, pinned.plan.n_dense());
+    state_.sequences.filled(generation.sequence, generation.prompt.tokens, plan.n_dense());
     // Generations that went on meanwhile are no cost of this prompt.
     const double compute_ms = ms_of(report.check_us + report.compute_us) - ticks_ms;
-    state_.costs.observe(pinned.plan.cost, std::max(compute_ms, 0.0), ms_of(report.place_us));
+    state_.costs.observe(plan.cost, std::max(compute_ms, 0.0), ms_of(report.place_us));
 }
 
 }  // namespace spolia

@@ -5,6 +5,7 @@
 
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
+#include "broker/core/guarded_plan.h"
 #include "broker/core/planner.h"
 #include "broker/core/service_options.h"
 #include "index/result.h"
@@ -33,18 +34,18 @@ public:
 
 private:
     struct PinnedPlan {
-        PromptPlan plan;
+        ServingPlan serving;
         std::vector<BlockPin> pins;
         std::vector<PlacedBlock> blocks;  // those of the plan, pinned
     };
 
-    void start(Generation& generation, const PromptPlan& plan, Clock::time_point begin);
-    PinnedPlan plan_and_pin(const PlanInput& input);
+    void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
+    PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt);
     bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
     void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
     Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,
                                   const PrefillTick& tick);
-    void settle(Generation& generation, const PinnedPlan& pinned, const PrefillReport& report,
+    void settle(Generation& generation, PinnedPlan& pinned, const PrefillReport& report,
                 double ticks_ms);
 
     Engine& engine_;

@@ -1,10 +1,6 @@
 #include "broker/core/registry_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <bit>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,8 +8,9 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
+
+#include "broker/core/whole_file.h"
 
 namespace spolia {
 namespace {
@@ -102,29 +99,6 @@ std::optional<std::vector<RegisteredChunk>> parse(std::string_view bytes, const 
     return chunks;
 }
 
-Error io_error(const std::filesystem::path& path, int error) {
-    return {ErrorCode::kIo, "can't write the registered chunks to " + path.string() + ": " +
-                                std::generic_category().message(error)};
-}
-
-Status write_synced(const std::filesystem::path& path, std::string_view bytes) {
-    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0) return io_error(path, errno);
-    int error = 0;
-    while (!bytes.empty() && error == 0) {
-        const ssize_t n = ::write(file, bytes.data(), bytes.size());
-        if (n >= 0) {
-            bytes.remove_prefix(static_cast<size_t>(n));
-        } else if (errno != EINTR) {
-            error = errno;
-        }
-    }
-    if (error == 0 && ::fsync(file) != 0) error = errno;
-    if (::close(file) != 0 && error == 0) error = errno;
-    if (error != 0) return io_error(path, error);
-    return {};
-}
-
 }  // namespace
 
 std::string format_registry(const Key128& model, std::span<const RegisteredChunk* const> chunks) {
@@ -143,13 +117,7 @@ std::string format_registry(const Key128& model, std::span<const RegisteredChunk
 }
 
 Status write_registry_file(const std::filesystem::path& path, std::string_view bytes) {
-    std::filesystem::path draft = path;
-    draft += ".new";
-    if (Status status = write_synced(draft, bytes); !status) return status;
-    std::error_code failed;
-    std::filesystem::rename(draft, path, failed);
-    if (failed) return io_error(path, failed.value());
-    return {};
+    return replace_file(path, bytes, "the registered chunks");
 }
 
 Result<std::vector<RegisteredChunk>> read_registry_file(const std::filesystem::path& path,

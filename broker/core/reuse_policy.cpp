@@ -1,8 +1,11 @@
 #include "broker/core/reuse_policy.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
+
+#include "broker/guard/ladder.h"
 
 namespace spolia {
 namespace {
@@ -11,6 +14,29 @@ template <class T>
 T first_of(const std::optional<T>& request, const std::optional<T>& agent, const T& fallback) {
     if (request) return *request;
     return agent ? *agent : fallback;
+}
+
+Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
+
+Status check_budget(const GuardBudget& budget) {
+    if (!(budget.max_kl >= 0) || !std::isfinite(budget.max_kl)) {
+        return invalid("max_kl is " + std::to_string(budget.max_kl) + "; it must not be negative");
+    }
+    if (!(budget.min_agreement >= 0 && budget.min_agreement <= 1)) {
+        return invalid("min_agreement is " + std::to_string(budget.min_agreement) +
+                       "; it must be from 0 to 1");
+    }
+    return {};
+}
+
+Status add_ladder(ReusePolicy& policy, const ModelInfo& model) {
+    for (LadderStep& step : make_ladder(policy.params)) {
+        Result<std::unique_ptr<Selector>> selector = make_selector(step.params, model.kv.n_layer);
+        if (!selector) return std::move(selector).error();
+        policy.ladder.push_back(
+            {std::move(step.label), std::move(step.params), std::move(selector).value()});
+    }
+    return {};
 }
 
 }  // namespace
@@ -28,11 +54,18 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
     const double ratio =
         first_of(request.recompute_ratio, agent.recompute_ratio, defaults.recompute_ratio);
     if (!(ratio > 0 && ratio <= 1)) {
-        return Error{ErrorCode::kInvalidArgument,
-                     "recompute_ratio is " + std::to_string(ratio) + "; it must be in (0, 1]"};
+        return invalid("recompute_ratio is " + std::to_string(ratio) + "; it must be in (0, 1]");
     }
     const int32_t last_layer = std::max(1, model.kv.n_layer - 1);
     policy.params.stages = {{std::clamp(defaults.check_layer, 1, last_layer), ratio}};
+    policy.params.trace_ratio = ratio;
+    // Layer 1 says too little to leave rows out by it.
+    const bool checks = model.support == ReuseSupport::kFused && defaults.check_layer > 1;
+    policy.params.check_layer = checks ? policy.params.stages.front().layer : 0;
+    policy.budget = {
+        first_of(request.max_kl, agent.max_kl, defaults.budget.max_kl),
+        first_of(request.min_agreement, agent.min_agreement, defaults.budget.min_agreement)};
+    if (Status status = check_budget(policy.budget); !status) return status.error();
 
     Result<std::unique_ptr<Selector>> selector = make_selector(policy.params, model.kv.n_layer);
     if (!selector) return std::move(selector).error();
@@ -43,7 +76,26 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
         if (!selector) return std::move(selector).error();
     }
     policy.selector = std::move(selector).value();
+    if (policy.fidelity == Fidelity::kGuarded) {
+        if (Status status = add_ladder(policy, model); !status) return status.error();
+    }
     return policy;
+}
+
+std::vector<std::string> configured_rungs(const ReuseDefaults& defaults, const ModelInfo& model) {
+    std::vector<ReuseOptions> all(1);
+    for (const auto& [name, agent] : defaults.agents) {
+        all.push_back(agent);
+        all.back().agent = name;
+    }
+    std::vector<std::string> labels;
+    for (ReuseOptions& options : all) {
+        options.fidelity = Fidelity::kGuarded;
+        const Result<ReusePolicy> policy = resolve_reuse(options, defaults, model);
+        if (!policy.ok()) continue;
+        for (const Rung& rung : policy->ladder) labels.push_back(rung.label);
+    }
+    return labels;
 }
 
 }  // namespace spolia

@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "broker/guard/calibration.h"
 #include "broker/request.h"
 #include "index/result.h"
 #include "reuse/engine.h"
@@ -14,27 +16,42 @@ namespace spolia {
 
 // What requests take for the fields of ReuseOptions that they leave out.
 struct ReuseDefaults {
-    Fidelity fidelity = Fidelity::kExact;
+    Fidelity fidelity = Fidelity::kGuarded;
     std::string policy = "cacheblend";
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
     int32_t check_layer = 1;        // of policies that have one; see `spolia calibrate`
+    GuardBudget budget;             // fidelity "guarded"
     // Before these come the defaults of the agent that a request names, by its name.
     std::map<std::string, ReuseOptions> agents;
 };
 
-// How one request may be served, with everything decided.
+// One setting that a guarded request may be served by.
+struct Rung {
+    std::string label;  // see LadderStep
+    SelectorParams params;
+    std::unique_ptr<Selector> selector;
+};
+
+// How one request may be served, with everything decided that needs no look at its blocks.
 struct ReusePolicy {
     Fidelity fidelity = Fidelity::kExact;
     SelectorParams params;
     std::unique_ptr<Selector> selector;
     // The policy asked for needs a fused pass, which this model does not have: epic stands in.
     bool fell_back = false;
+    // Guarded only: the settings to choose from, cheapest first, `params` and `selector` being the
+    // first one's.
+    std::vector<Rung> ladder;
+    GuardBudget budget;
 };
 
 // Request before agent before defaults. kInvalidArgument on an unknown policy or a number out of
 // range.
 Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,
                                   const ModelInfo& model);
+
+// Labels of the rungs that the configuration names: the defaults' and the agents'.
+std::vector<std::string> configured_rungs(const ReuseDefaults& defaults, const ModelInfo& model);
 
 }  // namespace spolia

@@ -15,6 +15,10 @@ void RunningSet::start(std::unique_ptr<Generation> generation) {
     started.first_token_at = Clock::now();
     started.receipt.ttft_ms = ms_between(started.submitted, started.first_token_at);
     metrics_.request_started(started.receipt);
+    {
+        MutexLock lock(state_.mutex);
+        state_.receipts.add(started.prompt.tenant, started.request_id, started.receipt);
+    }
     started.sink->on_start(started.receipt);
     const std::optional<FinishReason> ended =
         first ? take(started, *first) : std::optional(FinishReason::kLength);

@@ -15,6 +15,7 @@ Scheduler::Scheduler(Engine& engine, const TextModel& text, BlockStore& store,
       filler_(engine, store, state, options),
       running_(engine, text, state, metrics),
       background_(engine, store, registry, state, metrics, options),
+      shadows_(engine, store, state, metrics, options),
       thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() { stop(); }
@@ -76,6 +77,9 @@ void Scheduler::run() {
         } else if (background_due()) {
             do_background();
             continue;
+        } else if (shadow_due()) {
+            do_shadow();
+            continue;
         }
         running_.step();
         earn_background(ms_between(begin, Clock::now()));
@@ -87,7 +91,11 @@ bool Scheduler::wait_for_work() {
     const bool busy = !running_.empty() || background_.has_work();
     MutexLock lock(mutex_);
     while (!busy && !stopping_ && waiting_.empty() && cancels_.empty() && !put_arrived_) {
-        wake_.wait(mutex_);
+        if (shadows_.empty()) {
+            wake_.wait(mutex_);
+        } else if (!wake_.wait_until(mutex_, next_shadow_at_)) {
+            break;
+        }
     }
     put_arrived_ = false;
     return !stopping_;
@@ -139,6 +147,7 @@ void Scheduler::serve(std::unique_ptr<Generation> generation) {
     const Status filled = filler_.fill(*generation, [&] { return tick(batch_begin); });
     filling_ = 0;
     if (filled) {
+        shadows_.offer(*generation);
         running_.start(std::move(generation));
     } else if (filled.error().code == ErrorCode::kCancelled) {
         end_unstarted(*generation);
@@ -175,6 +184,25 @@ void Scheduler::earn_background(double busy_ms) {
         std::min(0.0, background_credit_ms_ + busy_ms * options_.background_share);
 }
 
+bool Scheduler::shadow_due() const {
+    return running_.empty() && !shadows_.empty() && Clock::now() >= next_shadow_at_;
+}
+
+void Scheduler::do_shadow() {
+    constexpr double kPauseMsMax = 3'600'000;
+    const Clock::time_point begin = Clock::now();
+    shadows_.step([this] { return !wanted(); });
+    const Clock::time_point end = Clock::now();
+    const double pause_ms =
+        std::min(ms_between(begin, end) * (1 / options_.shadow_time - 1), kPauseMsMax);
+    next_shadow_at_ = end + std::chrono::microseconds(static_cast<int64_t>(1e3 * pause_ms));
+}
+
+bool Scheduler::wanted() const {
+    MutexLock lock(mutex_);
+    return stopping_ || put_arrived_ || !waiting_.empty();
+}
+
 void Scheduler::end_unstarted(Generation& generation) {
     generation.receipt.n_prompt = static_cast<int32_t>(generation.prompt.tokens.size());
     generation.receipt.fidelity = to_string(generation.prompt.policy.fidelity);
@@ -194,6 +222,7 @@ void Scheduler::end_all() {
     running_.cancel_all();
     for (const auto& generation : waiting) end_unstarted(*generation);
     background_.stop();
+    shadows_.save();
 }
 
 }  // namespace spolia

@@ -15,6 +15,7 @@
 #include "broker/core/prompt_filler.h"
 #include "broker/core/running_set.h"
 #include "broker/core/service_options.h"
+#include "broker/core/shadow_runs.h"
 #include "index/result.h"
 #include "index/thread_annotations.h"
 #include "reuse/engine.h"
@@ -23,7 +24,7 @@ namespace spolia {
 
 // The engine thread. Requests wait in a bounded queue for an idle sequence; prompts are computed
 // one at a time while the generations that run go on in slices between batches; background work
-// takes what is left. Public functions are for any thread.
+// takes what is left, and shadows what nobody wants at all. Public functions are for any thread.
 class Scheduler {
 public:
     Scheduler(Engine& engine, const TextModel& text, BlockStore& store, ChunkRegistry& registry,
@@ -43,6 +44,7 @@ public:
 
     bool running() const EXCLUDES(mutex_);
     size_t queue_depth() const EXCLUDES(mutex_);
+    size_t n_shadows() const { return shadows_.size(); }
     size_t n_puts() const { return background_.n_puts(); }
 
 private:
@@ -57,6 +59,9 @@ private:
     bool background_due() const;
     void do_background();
     void earn_background(double busy_ms);
+    bool shadow_due() const;
+    void do_shadow();
+    bool wanted() const EXCLUDES(mutex_);
     void end_unstarted(Generation& generation);
     void end_all();
 
@@ -69,12 +74,15 @@ private:
     PromptFiller filler_;
     RunningSet running_;
     BackgroundWork background_;
+    ShadowRuns shadows_;
 
     // The engine thread's own.
     GenerationId filling_ = 0;
     bool filling_cancelled_ = false;
     // Time background work may take from running generations; spent in advance.
     double background_credit_ms_ = 0;
+    // Shadows pause so long after each that they take their share of all time, idle or not.
+    Clock::time_point next_shadow_at_ = Clock::now();
 
     mutable Mutex mutex_;
     CondVar wake_;

@@ -33,6 +33,18 @@ std::optional<SequenceTable::Match> SequenceTable::choose(std::span<const Token>
     return longest ? longest : oldest;
 }
 
+std::optional<SequenceTable::Match> SequenceTable::least_wanted(std::span<const Token> prompt,
+                                                                const std::string& salt) const {
+    const Entry* oldest = nullptr;
+    for (const Entry& entry : entries_) {
+        if (entry.busy) continue;
+        if (oldest == nullptr || entry.last_use < oldest->last_use) oldest = &entry;
+    }
+    if (oldest == nullptr) return std::nullopt;
+    return Match{static_cast<int32_t>(oldest - entries_.data()),
+                 common_prefix(*oldest, prompt, salt)};
+}
+
 void SequenceTable::begin(int32_t sequence, const std::string& salt, int32_t n_keep) {
     Entry& entry = entries_[sequence];
     assert(!entry.busy && n_keep <= entry.n_exact && (n_keep == 0 || entry.salt == salt));

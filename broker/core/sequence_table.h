@@ -26,6 +26,8 @@ public:
     // wins where it is at least half of what its sequence holds. Otherwise more would be thrown
     // away than kept, and the sequence unused for longest goes, empty ones before all.
     std::optional<Match> choose(std::span<const Token> prompt, const std::string& salt) const;
+    // The idle sequence that is the least loss to overwrite: the one unused for longest.
+    std::optional<Match> least_wanted(std::span<const Token> prompt, const std::string& salt) const;
 
     // A prefill begins: the sequence keeps its first n_keep rows and is busy. Until filled()
     // nothing else in it is believed.

@@ -30,6 +30,13 @@ struct ServiceOptions {
     // any, a server that is never idle would never have anything to reuse.
     double background_share = 0.1;
 
+    // Guarded requests that are computed a second time, in idle time, to compare: this share of
+    // those served by a rung that has proven itself, or dense though it might serve.
+    double shadow_share = 0.05;
+    // Share of all time that shadows may take; 0: none, and nothing is ever calibrated.
+    double shadow_time = 0.1;
+    size_t shadow_queue_max = 32;  // requests that wait for theirs, each with its logits
+
     std::vector<CostSample> calibration;  // measured prefills, if there are any
 };
 

@@ -47,13 +47,6 @@ private:
     const std::function<void(HttpResponse)> finish_;
 };
 
-// GET and DELETE have no body: the salt stands in the query.
-std::string salt_of(const HandlerContext& context) {
-    const auto found = context.request.query.find("cache_salt");
-    const bool given = found != context.request.query.end();
-    return tenant_salt(context.tenant, given ? std::string_view(found->second) : "");
-}
-
 HttpResponse not_a_key(std::string_view text) {
     return error_response(
         bad_request("'" + std::string(text) + "' is no chunk key: 32 hexadecimal digits", "key"));

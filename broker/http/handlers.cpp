@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "broker/wire/receipt.h"
 #include "broker/wire/status.h"
 #include "broker/wire/text_requests.h"
 
@@ -45,6 +46,12 @@ Reply generate(const HandlerContext& context, ParseFunction function) {
 }
 
 }  // namespace
+
+std::string salt_of(const HandlerContext& context) {
+    const auto found = context.request.query.find("cache_salt");
+    const bool given = found != context.request.query.end();
+    return tenant_salt(context.tenant, given ? std::string_view(found->second) : "");
+}
 
 Reply handle_chat(const HandlerContext& context) { return generate(context, parse_chat_request); }
 
@@ -96,6 +103,13 @@ Reply handle_metrics(const HandlerContext& context) {
 
 Reply handle_stats(const HandlerContext& context) {
     return json_response(stats_json(context.service.stats()));
+}
+
+Reply handle_receipt(const HandlerContext& context) {
+    const Result<Receipt> receipt =
+        context.service.receipt(salt_of(context), std::string(context.tail));
+    if (!receipt.ok()) return error_response(api_error(receipt.error()));
+    return json_response(receipt_response(context.tail, *receipt));
 }
 
 }  // namespace spolia

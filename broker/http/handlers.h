@@ -18,6 +18,9 @@ struct HandlerContext {
     int64_t started;  // Unix time
 };
 
+// GET and DELETE have no body: the salt stands in the query.
+std::string salt_of(const HandlerContext& context);
+
 Reply handle_chat(const HandlerContext& context);
 Reply handle_completion(const HandlerContext& context);
 Reply handle_plan(const HandlerContext& context);
@@ -28,6 +31,7 @@ Reply handle_detokenize(const HandlerContext& context);
 Reply handle_apply_template(const HandlerContext& context);
 Reply handle_metrics(const HandlerContext& context);
 Reply handle_stats(const HandlerContext& context);
+Reply handle_receipt(const HandlerContext& context);
 Reply handle_put_chunks(const HandlerContext& context);
 Reply handle_list_chunks(const HandlerContext& context);
 Reply handle_get_chunk(const HandlerContext& context);

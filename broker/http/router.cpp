@@ -27,6 +27,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/chunks", handle_list_chunks},
     {"GET", "/v1/chunks/*", handle_get_chunk},
     {"DELETE", "/v1/chunks/*", handle_delete_chunk},
+    {"GET", "/v1/receipts/*", handle_receipt},
     {"GET", "/v1/cache/stats", handle_stats},
     {"POST", "/v1/plan", handle_plan},
 };

@@ -1,6 +1,7 @@
 #include "broker/wire/receipt.h"
 
 #include <cmath>
+#include <utility>
 
 namespace spolia {
 namespace {
@@ -8,7 +9,24 @@ namespace {
 // JSON has no infinities, and microseconds are as far as the clocks go.
 double rounded(double value) { return std::isfinite(value) ? std::round(value * 1000) / 1000 : 0; }
 
+// Six digits behind the point: KLs go down to 1e-6 and stop there.
+Json shortened(double kl) {
+    return std::isfinite(kl) ? Json(std::round(kl * 1e6) / 1e6) : Json(nullptr);
+}
+
 double ratio(double value, double divisor) { return divisor > 0 ? rounded(value / divisor) : 0; }
+
+// What the guard decided, and what a shadow found; null where it was not asked.
+Json guard_json(const Receipt& receipt) {
+    if (receipt.rung.empty() && receipt.fallback.empty()) return nullptr;
+    Json guard = Json::object();
+    if (!receipt.fallback.empty()) guard["fallback"] = receipt.fallback;
+    if (!receipt.rung.empty()) guard["rung"] = receipt.rung;
+    if (receipt.predicted_kl) guard["predicted_kl"] = shortened(*receipt.predicted_kl);
+    if (receipt.measured_kl) guard["measured_kl"] = shortened(*receipt.measured_kl);
+    if (receipt.measured_same_first) guard["same_first_token"] = *receipt.measured_same_first;
+    return guard;
+}
 
 }  // namespace
 
@@ -17,7 +35,7 @@ Json receipt_json(const Receipt& receipt) {
     for (const Miss& miss : receipt.misses) {
         misses.push_back({{"reason", miss.reason}, {"tokens", miss.n_tokens}});
     }
-    return {
+    Json json = {
         {"policy", receipt.policy},
         {"fidelity", receipt.fidelity},
         {"tokens",
@@ -38,6 +56,12 @@ Json receipt_json(const Receipt& receipt) {
           {"prompt_ms", rounded(receipt.prompt_ms)},
           {"ttft_ms", rounded(receipt.ttft_ms)}}},
     };
+    if (Json guard = guard_json(receipt); !guard.is_null()) json["guard"] = std::move(guard);
+    return json;
+}
+
+std::string receipt_response(std::string_view id, const Receipt& receipt) {
+    return dump({{"object", "receipt"}, {"id", id}, {"spolia", receipt_json(receipt)}});
 }
 
 Json usage_json(const GenerateOutcome& outcome) {

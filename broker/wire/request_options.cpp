@@ -144,7 +144,7 @@ void read_reuse(Fields& body, ReuseOptions& reuse) {
     Fields fields(*object, "spolia");
     if (const std::string* fidelity = fields.string("fidelity")) {
         reuse.fidelity = fidelity_from(*fidelity);
-        if (!reuse.fidelity) fields.fail("fidelity", "must be exact or fast");
+        if (!reuse.fidelity) fields.fail("fidelity", "must be exact, guarded or fast");
     }
     read_policy(fields, reuse);
     reuse.recompute_ratio = fields.number("recompute_ratio", 0, 1);
@@ -152,6 +152,8 @@ void read_reuse(Fields& body, ReuseOptions& reuse) {
     if (const auto rows = fields.integer("head_rows", 0, kInt32Max)) {
         reuse.head_rows = static_cast<int32_t>(*rows);
     }
+    reuse.max_kl = fields.number("max_kl", 0, 100);
+    reuse.min_agreement = fields.number("min_agreement", 0, 1);
     if (const std::string* agent = fields.string("agent")) reuse.agent = *agent;
     // Checked only: which sequence a request gets is the scheduler's choice.
     (void)fields.integer("slot", 0, kInt32Max);

@@ -25,6 +25,18 @@ Json part_json(const PlanPreview::Part& part) {
     return json;
 }
 
+Json guard_json(const std::vector<RungState>& rungs) {
+    Json list = Json::array();
+    for (const RungState& rung : rungs) {
+        list.push_back({{"rung", rung.label},
+                        {"samples", rung.n_samples},
+                        {"max_risk", rung.max_risk ? Json(*rung.max_risk) : Json(nullptr)},
+                        {"demoted", rung.demoted},
+                        {"demotions", rung.n_demotions}});
+    }
+    return list;
+}
+
 }  // namespace
 
 std::string health_json() { return dump({{"status", "ok"}}); }
@@ -68,7 +80,9 @@ std::string stats_json(const ServiceStats& stats) {
         {"n_ctx", stats.limits.n_ctx},
         {"queue_depth", stats.queue_depth},
         {"encode_queue_depth", stats.encode_queue_depth},
+        {"shadow_queue_depth", stats.shadow_queue_depth},
         {"requests", stats.requests},
+        {"guard", guard_json(stats.guard)},
     });
 }
 

@@ -41,8 +41,8 @@ const cachedOf = (response) => response.usage.prompt_tokens_details.cached_token
 
 async function compareWithFresh(t, nConnections, maxTokens) {
   const requests = makeRequests(makeRandom(makeSeed(t)), maxTokens);
-  const reusing = await Server.start(t);
-  const fresh = await Server.start(t);
+  const reusing = await Server.start(t, { args: ['--fidelity', 'exact'] });
+  const fresh = await Server.start(t, { args: ['--fidelity', 'exact'] });
   const salted = requests.map((request, i) => ({ ...request, cache_salt: `${i}` }));
   const [answers, expected] = await Promise.all([
     askAll(reusing, requests, nConnections),
@@ -72,7 +72,7 @@ test('parallel requests with shared prefixes begin as on a fresh server', (t) =>
 
 test('a repeated request is served from exact rows', async (t) => {
   const random = makeRandom(makeSeed(t));
-  const server = await Server.start(t);
+  const server = await Server.start(t, { args: ['--fidelity', 'exact'] });
   const request = ragRequest(makeDocuments(random, 2, 20), 'What was it?');
   const first = await server.post('/v1/chat/completions', request);
   assert.equal(cachedOf(first), 0);
@@ -85,7 +85,7 @@ test('a repeated request is served from exact rows', async (t) => {
 
 test('a prefix outlives its sequence', async (t) => {
   const random = makeRandom(makeSeed(t));
-  const server = await Server.start(t, { args: ['--parallel', '1'] });
+  const server = await Server.start(t, { args: ['--fidelity', 'exact', '--parallel', '1'] });
   const [mine, others] = makeDocuments(random, 2, 60);
   const request = ragRequest([mine], 'What was it?');
   const first = await server.post('/v1/chat/completions', request);

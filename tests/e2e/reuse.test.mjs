@@ -155,7 +155,7 @@ test('tenants never share', async (t) => {
   const red = { key: 'key-r' };
   const blue = { key: 'key-b' };
   const { data } = await server.put('/v1/chunks', { texts: documents }, red);
-  const exact = ragRequest(documents, 'What is it?');
+  const exact = ragRequest(documents, 'What is it?', { spolia: { fidelity: 'exact' } });
   const fast = { ...ragRequest([...documents].reverse(), 'Really?'), spolia: kFast };
   await ask(server, exact, red);
   await server.idle(red);

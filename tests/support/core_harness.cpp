@@ -26,6 +26,8 @@ CoreHarness::CoreHarness() {
     options.store.ram_bytes_max = uint64_t{64} << 20;
     options.queue_max = 64;
     options.encode_queue_max = 64;
+    options.shadow_share = 1;
+    options.shadow_time = 1;
 }
 
 CoreHarness::~CoreHarness() {
@@ -88,7 +90,9 @@ void CoreHarness::wait_idle() {
     int64_t last = -1;
     for (int quiet = 0; quiet < 3;) {
         const int64_t now = control.n_encodes + control.n_captures;
-        const bool idle = service_->stats().encode_queue_depth == 0 && now == last;
+        const ServiceStats stats = service_->stats();
+        const bool idle =
+            stats.encode_queue_depth == 0 && stats.shadow_queue_depth == 0 && now == last;
         quiet = idle ? quiet + 1 : 0;
         last = now;
         std::this_thread::sleep_for(std::chrono::milliseconds(3));

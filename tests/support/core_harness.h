@@ -45,7 +45,7 @@ public:
     Run submit(GenerateRequest request, Run run);
     // Submits and waits for the end.
     Run run(GenerateRequest request);
-    // Until the engine has encoded and captured all that it wanted to.
+    // Until the engine has encoded, captured and compared all that it wanted to.
     void wait_idle();
     Result<std::vector<ChunkInfo>> put(const std::string& tenant, const std::string& name,
                                        const std::string& text);

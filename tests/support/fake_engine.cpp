@@ -204,6 +204,7 @@ Result<PrefillReport> FakeEngine::prefill(const PrefillPlan& plan, const Prefill
     report.place_us = static_cast<int64_t>(n_placed * options_.us_per_placed_row);
     sequence.rows = std::move(rows);
     set_logits(sequence);
+    diverge(plan, sequence);
     return report;
 }
 
@@ -231,13 +232,25 @@ Status FakeEngine::decode(std::span<const DecodeItem> items) {
 }
 
 void FakeEngine::set_logits(Sequence& sequence) const {
-    const State state = sequence.rows.back().state;
-    sequence.logits.resize(options_.n_vocab);
+    set_logits(sequence.logits, sequence.rows.back().state);
+}
+
+void FakeEngine::set_logits(std::vector<float>& logits, State state) const {
+    logits.resize(options_.n_vocab);
     for (int32_t token = 0; token < options_.n_vocab; ++token) {
-        sequence.logits[token] = static_cast<float>(mix(state, token) >> 40) / float(1 << 24);
+        logits[token] = static_cast<float>(mix(state, token) >> 40) / float(1 << 24);
     }
     const bool end = options_.end_every > 0 && mix(state) % options_.end_every == 0;
-    sequence.logits[options_.end_token] = end ? 2.0f : -1.0f;
+    logits[options_.end_token] = end ? 2.0f : -1.0f;
+}
+
+void FakeEngine::diverge(const PrefillPlan& plan, Sequence& sequence) const {
+    if (!control_.divergence) return;
+    const bool composed = std::any_of(plan.blocks.begin(), plan.blocks.end(),
+                                      [](const PlacedBlock& block) { return !block.exact; });
+    if (!composed) return;
+    set_logits(sequence.logits, dense_states(plan.tokens).back());
+    *std::min_element(sequence.logits.begin(), sequence.logits.end()) += control_.divergence(plan);
 }
 
 std::span<const float> FakeEngine::logits(int32_t sequence) const {

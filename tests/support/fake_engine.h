@@ -38,6 +38,10 @@ struct FakeEngineControl {
     std::function<void(int batch)> between_batches;
     std::function<void()> before_decode;
     std::function<void()> before_encode;
+    // How far a composed prefill raises dense compute's lowest logit. 1 leaves the first token and
+    // a KL below 0.001, 20 another token and a KL above 10. Unset: its logits have nothing to do
+    // with those of dense compute.
+    std::function<float(const PrefillPlan& plan)> divergence;
 
     std::atomic<int> prefills_to_fail = 0;  // after their first batch
     std::atomic<int> decodes_to_fail = 0;
@@ -112,6 +116,8 @@ private:
     State placed_state(const PrefillPlan& plan, int32_t row) const;
     std::unique_ptr<KvBlock> make_block(BlockMeta meta, std::span<const State> states) const;
     void set_logits(Sequence& sequence) const;
+    void set_logits(std::vector<float>& logits, State state) const;
+    void diverge(const PrefillPlan& plan, Sequence& sequence) const;
 
     const FakeEngineOptions options_;
     FakeEngineControl& control_;

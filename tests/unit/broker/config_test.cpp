@@ -92,11 +92,17 @@ ram = "2G"
 [reuse]
 fidelity = "fast"
 recompute_ratio = 0.25
+max_kl = 0.02
+min_agreement = 0.995
+shadow_share = 0.5
+shadow_time = 0
 chunk_tokens_min = 16
 [reuse.agents.planner]
 policy = "epic"
 head_rows = 4
 fidelity = "exact"
+max_kl = 0.5
+min_agreement = 0.9
 [log]
 format = "json"
 )");
@@ -116,7 +122,13 @@ format = "json"
     EXPECT_EQ(planner.policy, "epic");
     EXPECT_EQ(planner.head_rows, 4);
     EXPECT_EQ(planner.fidelity, Fidelity::kExact);
+    EXPECT_EQ(planner.max_kl, 0.5);
+    EXPECT_EQ(planner.min_agreement, 0.9);
     EXPECT_FALSE(planner.recompute_ratio);
+    EXPECT_EQ(config->reuse.budget.max_kl, 0.02);
+    EXPECT_EQ(config->reuse.budget.min_agreement, 0.995);
+    EXPECT_EQ(config->reuse.shadow_share, 0.5);
+    EXPECT_EQ(config->reuse.shadow_time, 0);
     EXPECT_EQ(config->log.format, LogFormat::kJson);
 }
 
@@ -154,6 +166,10 @@ TEST_F(ConfigTest, RefusesValuesOutOfRange) {
         {"reuse.recompute_ratio", "1.1"},
         {"reuse.recompute_ratio", "nan"},
         {"reuse.fidelity", "perfect"},
+        {"reuse.max_kl", "-1"},
+        {"reuse.min_agreement", "1.01"},
+        {"reuse.shadow_share", "x"},
+        {"reuse.shadow_time", "nan"},
         {"reuse.policy", "magic"},
         {"server.allow_open", "maybe"},
         {"log.level", "loud"},

@@ -77,8 +77,9 @@ TEST(CoreStress, EveryRequestEndsOnceAndReceiptsAddUp) {
             parts.push_back({random() % 3 > 0 ? SegmentRole::kChunk : SegmentRole::kFixed,
                              words(static_cast<uint32_t>(random() % 8), 10 + random() % 100)});
         }
-        requests.push_back(
-            core.request(parts, 0, random() % 3 == 0 ? Fidelity::kExact : Fidelity::kFast));
+        const Fidelity fidelity[] = {Fidelity::kExact, Fidelity::kGuarded, Fidelity::kFast};
+        requests.push_back(core.request(parts, 0, fidelity[random() % 3]));
+        requests.back().reuse.max_kl = 10;  // so that some are served
         if (random() % 2 == 0) requests.back().tenant = "a";
     }
     constexpr int kClients = 4;

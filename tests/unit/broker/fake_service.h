@@ -185,6 +185,13 @@ public:
         return chunks_.erase({tenant, key}) > 0;
     }
 
+    Result<Receipt> receipt(const std::string& tenant, const std::string& id) const override {
+        if (tenant == "team-b" || id != "chatcmpl-1") {
+            return Error{ErrorCode::kNotFound, "there is no such receipt"};
+        }
+        return example_receipt();
+    }
+
     Result<PlanPreview> plan(const GenerateRequest& request) const override {
         PlanPreview plan;
         const auto n_tokens = static_cast<int32_t>(request.prompt.tokens.size());

@@ -219,6 +219,15 @@ TEST_F(RouterTest, KeysOpenTheirTenant) {
     };
     EXPECT_EQ(chunks_of("Bearer secret-a"), 1u);
     EXPECT_EQ(chunks_of("Bearer secret-b"), 0u);
+
+    const auto receipt = [&](const char* path, const char* key) {
+        return get_response(router, request("GET", path, "", key));
+    };
+    const HttpResponse own = receipt("/v1/receipts/chatcmpl-1", "Bearer secret-a");
+    EXPECT_EQ(own.status, 200);
+    EXPECT_EQ(Json::parse(own.body)["spolia"]["policy"], "cacheblend");
+    EXPECT_EQ(receipt("/v1/receipts/chatcmpl-1", "Bearer secret-b").status, 404);
+    EXPECT_EQ(receipt("/v1/receipts/chatcmpl-2", "Bearer secret-a").status, 404);
 }
 
 TEST_F(RouterTest, RefusesByHeaderWhatTheBodyCantSave) {

@@ -58,7 +58,7 @@ TEST_F(WireRequests, ReadsEveryOption) {
         "stream_options":{"include_usage":true},"logit_bias":{"65":-100,"66":2.5},
         "cache_salt":"pepper","prompt_cache_key":"k","user":"u","metadata":{"a":[1]},
         "spolia":{"fidelity":"exact","policy":"epic","recompute_ratio":0.5,"head_rows":8,
-                  "agent":"planner","slot":1,"later":true})");
+                  "max_kl":0.25,"min_agreement":0.5,"agent":"planner","slot":1,"later":true})");
     ASSERT_TRUE(request.ok()) << request.error().message;
     const SamplingParams& sampling = request->generate.sampling;
     EXPECT_FLOAT_EQ(sampling.temperature, 0.5f);
@@ -81,6 +81,8 @@ TEST_F(WireRequests, ReadsEveryOption) {
     EXPECT_EQ(reuse.policy, "epic");
     EXPECT_EQ(reuse.recompute_ratio, 0.5);
     EXPECT_EQ(reuse.head_rows, 8);
+    EXPECT_EQ(reuse.max_kl, 0.25);
+    EXPECT_EQ(reuse.min_agreement, 0.5);
     EXPECT_EQ(reuse.agent, "planner");
 }
 
@@ -225,6 +227,8 @@ TEST_F(WireRequests, NamesTheWrongOption) {
         {R"("spolia":{"recompute_ratio":0})", "spolia.recompute_ratio"},
         {R"("spolia":{"recompute_ratio":1.5})", "spolia.recompute_ratio"},
         {R"("spolia":{"head_rows":-1})", "spolia.head_rows"},
+        {R"("spolia":{"max_kl":-0.1})", "spolia.max_kl"},
+        {R"("spolia":{"min_agreement":1.5})", "spolia.min_agreement"},
         {R"("spolia":{"slot":"a"})", "spolia.slot"},
     };
     for (const auto& [member, param] : cases) {

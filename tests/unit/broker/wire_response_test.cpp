@@ -1,11 +1,13 @@
 #include "broker/wire/response.h"
 
+#include <limits>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "broker/wire/api_error.h"
+#include "broker/wire/receipt.h"
 #include "tests/unit/broker/fake_service.h"
 
 namespace spolia {
@@ -85,6 +87,25 @@ TEST(WireResponse, CarriesTheReceipt) {
     ASSERT_EQ(receipt["misses"].size(), 1u);
     EXPECT_EQ(receipt["misses"][0], (Json{{"reason", "first_sight"}, {"tokens", 20}}));
     EXPECT_EQ(receipt["timings"]["ttft_ms"], 50.0);
+}
+
+TEST(WireResponse, CarriesWhatTheGuardSaid) {
+    Receipt receipt = testing::example_receipt();
+    const auto shown = [&] { return Json::parse(receipt_response("cmpl-1", receipt))["spolia"]; };
+    EXPECT_FALSE(shown().contains("guard")) << "it was not asked";
+    receipt.fallback = "uncalibrated";
+    EXPECT_EQ(shown()["guard"], (Json{{"fallback", "uncalibrated"}}));
+    receipt.fallback.clear();
+    receipt.rung = "epic:head_rows=16";
+    receipt.predicted_kl = 0.0123456789;
+    EXPECT_EQ(shown()["guard"], (Json{{"rung", "epic:head_rows=16"}, {"predicted_kl", 0.012346}}));
+    receipt.measured_kl = std::numeric_limits<double>::infinity();
+    receipt.measured_same_first = false;
+    const Json whole = Json::parse(receipt_response("cmpl-1", receipt));
+    EXPECT_EQ(whole["object"], "receipt");
+    EXPECT_EQ(whole["id"], "cmpl-1");
+    EXPECT_TRUE(whole["spolia"]["guard"]["measured_kl"].is_null());
+    EXPECT_EQ(whole["spolia"]["guard"]["same_first_token"], false);
 }
 
 TEST(WireResponse, NothingMeasuredIsZeroNotInfinite) {

@@ -1,0 +1,35 @@
+#include "broker/core/guard_file.h"
+
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "broker/core/whole_file.h"
+#include "broker/wire/guard_state.h"
+
+namespace spolia {
+
+std::filesystem::path guard_file(const std::filesystem::path& cache_directory,
+                                 const Key128& model) {
+    if (cache_directory.empty()) return {};
+    return cache_directory / (model.hex() + ".guard.json");
+}
+
+Result<std::vector<RungRecord>> read_guard_file(const std::filesystem::path& path,
+                                                const Key128& model) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return Error{ErrorCode::kNotFound, "no calibration at " + path.string()};
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    Result<std::vector<RungRecord>> rungs = parse_guard_state(text, model);
+    if (rungs) return rungs;
+    return Error{rungs.error().code,
+                 "the guard's calibration in " + path.string() + " " + rungs.error().message};
+}
+
+Status write_guard_file(const std::filesystem::path& path, const Key128& model,
+                        const std::vector<RungRecord>& rungs) {
+    return replace_file(path, guard_state_json(model, rungs), "the guard's calibration");
+}
+
+}  // namespace spolia

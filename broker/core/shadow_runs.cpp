@@ -1,0 +1,219 @@
+#include "broker/core/shadow_runs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/core/guard_file.h"
+#include "broker/log.h"
+#include "reuse/divergence.h"
+
+namespace spolia {
+namespace {
+
+bool same_top(std::span<const float> a, std::span<const float> b) {
+    return std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
+}
+
+}  // namespace
+
+ShadowRuns::ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
+                       const ServiceOptions& options)
+    : engine_(engine),
+      store_(store),
+      state_(state),
+      metrics_(metrics),
+      options_(options),
+      file_(guard_file(options.store.directory, engine.info().fingerprint)) {}
+
+bool ShadowRuns::by_chance() {
+    return std::uniform_real_distribution<>(0, 1)(random_) < options_.shadow_share;
+}
+
+std::vector<size_t> ShadowRuns::wanted_rungs(const Generation& generation) {
+    const GuardTrace& trace = generation.guard_trace;
+    const ReusePolicy& policy = generation.prompt.policy;
+    const bool chosen = by_chance();
+    std::vector<size_t> wanted;
+    const auto learning = [&](size_t i) REQUIRES(state_.mutex) {
+        return chosen || state_.guard.learning(policy.ladder[i].label, policy.budget);
+    };
+    MutexLock lock(state_.mutex);
+    for (size_t i = trace.served.value_or(trace.rungs.size()); i-- > 0;) {
+        if (learning(i)) wanted.push_back(i);
+    }
+    if (!trace.served) return wanted;
+    const bool proving = state_.guard.proving(policy.ladder[*trace.served].label);
+    if (chosen || proving || !wanted.empty()) wanted.push_back(*trace.served);
+    return wanted;
+}
+
+void ShadowRuns::offer(Generation& generation) {
+    if (generation.guard_trace.rungs.empty() || options_.shadow_time <= 0) return;
+    std::vector<size_t> wanted = wanted_rungs(generation);
+    if (wanted.empty()) return;
+    const std::span<const float> logits = engine_.logits(generation.sequence);
+    PreparedPrompt& prompt = generation.prompt;
+    push({.request_id = generation.request_id,
+          .tenant = prompt.tenant,
+          .tokens = prompt.tokens,
+          .outline = std::move(prompt.outline),
+          .budget = prompt.policy.budget,
+          .ladder = std::move(prompt.policy.ladder),
+          .trace = std::move(generation.guard_trace),
+          .wanted = std::move(wanted),
+          .logits = {logits.begin(), logits.end()}});
+}
+
+// What was served goes before what is to be learned: a broken promise is the worse of the two.
+void ShadowRuns::push(Job job) {
+    const bool served = job.trace.served.has_value();
+    if (jobs_.size() >= options_.shadow_queue_max) {
+        metrics_.shadow_ended("dropped");
+        if (!served || jobs_.empty() || jobs_.back().trace.served) return;
+        jobs_.pop_back();
+    }
+    const auto place = served ? std::ranges::find_if(
+                                    jobs_, [](const Job& waiting) { return !waiting.trace.served; })
+                              : jobs_.end();
+    jobs_.insert(place, std::move(job));
+    n_jobs_ = jobs_.size();
+}
+
+void ShadowRuns::step(const PrefillTick& tick) {
+    Job& job = jobs_.front();
+    Result<std::vector<float>> logits = compute(job, job.trace.rungs[job.wanted.back()], tick);
+    if (logits.ok()) {
+        learn(job, *std::move(logits));
+    } else if (logits.error().code == ErrorCode::kCancelled && ++job.attempts < kAttemptsMax) {
+        return metrics_.shadow_ended("cancelled");
+    } else {
+        metrics_.shadow_ended(logits.error().code == ErrorCode::kCancelled  ? "dropped"
+                              : logits.error().code == ErrorCode::kNotFound ? "unavailable"
+                                                                            : "failed");
+    }
+    finish_rung();
+    if (n_unsaved_ >= kUnsavedMax) save();
+}
+
+void ShadowRuns::finish_rung() {
+    Job& job = jobs_.front();
+    job.attempts = 0;
+    job.wanted.pop_back();
+    if (job.wanted.empty()) jobs_.pop_front();
+    n_jobs_ = jobs_.size();
+}
+
+Result<std::vector<float>> ShadowRuns::compute(const Job& job, const RungTrace& rung,
+                                               const PrefillTick& tick) {
+    PrefillPlan plan{.tokens = job.tokens, .blocks = {}, .outline = &job.outline};
+    if (job.trace.served) return prefill(job, plan, tick);
+    std::vector<BlockPin> pins;
+    std::vector<PlacedBlock> blocks;
+    for (const PlannedBlock& block : rung.blocks) {
+        BlockPin held = store_.find(
+            block.key, std::span(job.tokens).subspan(block.covers.begin, block.covers.size()));
+        if (!held) return Error{ErrorCode::kNotFound, "a block of the prompt is gone"};
+        blocks.push_back(placed_block(block, *held));
+        pins.push_back(std::move(held));
+    }
+    plan.blocks = blocks;
+    if (rung.mend) plan.selector = job.ladder[job.wanted.back()].selector.get();
+    return prefill(job, plan, tick);
+}
+
+// Rows in front of the composed ones are computed densely, as if they had been kept.
+Result<std::vector<float>> ShadowRuns::prefill(const Job& job, PrefillPlan plan,
+                                               const PrefillTick& tick) {
+    {
+        MutexLock lock(state_.mutex);
+        const auto match = state_.sequences.least_wanted(job.tokens, job.tenant);
+        if (!match) return Error{ErrorCode::kCancelled, "no sequence is idle"};
+        const auto last_row = static_cast<int32_t>(job.tokens.size()) - 1;
+        plan.sequence = match->sequence;
+        plan.n_keep =
+            std::min(match->n_exact, plan.blocks.empty() ? last_row : plan.blocks.front().row);
+        state_.sequences.begin(plan.sequence, job.tenant, plan.n_keep);
+    }
+    const Result<PrefillReport> report = engine_.prefill(plan, tick);
+    std::vector<float> logits;
+    if (report.ok()) {
+        const std::span<const float> last = engine_.logits(plan.sequence);
+        logits.assign(last.begin(), last.end());
+    }
+    engine_.truncate(plan.sequence, 0);
+    MutexLock lock(state_.mutex);
+    state_.sequences.clear(plan.sequence);
+    if (!report.ok()) return report.error();
+    return logits;
+}
+
+void ShadowRuns::learn(Job& job, std::vector<float> logits) {
+    const size_t index = job.wanted.back();
+    const RungTrace& rung = job.trace.rungs[index];
+    const std::string& label = job.ladder[index].label;
+    const bool served = job.trace.served.has_value();
+    // Whichever way the request went, from here on the job has the dense logits.
+    if (served) std::swap(job.logits, logits);
+    job.trace.served.reset();
+    const GuardSample sample{.risk = rung.risk,
+                             .kl = kl_divergence(job.logits, logits),
+                             .same_first = same_top(job.logits, logits),
+                             .prompt = hash_bytes(std::as_bytes(std::span(job.tokens))).low};
+    metrics_.shadow_compared(sample.kl);
+    ++n_unsaved_;
+    if (served) return learn_of_served(job, rung, label, sample);
+    MutexLock lock(state_.mutex);
+    state_.guard.observe(label, sample);
+}
+
+void ShadowRuns::learn_of_served(const Job& job, const RungTrace& rung, const std::string& label,
+                                 const GuardSample& sample) {
+    if (!(sample.kl <= job.budget.max_kl) || !sample.same_first) suspect(job, rung);
+    bool demoted = false;
+    {
+        MutexLock lock(state_.mutex);
+        demoted = state_.guard.observe_served(label, sample, job.budget);
+        state_.receipts.measured(job.tenant, job.request_id, sample.kl, sample.same_first);
+    }
+    if (!demoted) return;
+    metrics_.guard_demoted();
+    log_event(LogLevel::kWarning,
+              "answers differ more than the budget allows: not served so until calibrated anew",
+              {{"rung", std::string_view(label)}, {"kl", sample.kl}});
+    renew_suspects();
+    save();
+}
+
+void ShadowRuns::suspect(const Job& job, const RungTrace& rung) {
+    for (const PlannedBlock& block : rung.blocks) {
+        const auto tokens = std::span(job.tokens).subspan(block.covers.begin, block.covers.size());
+        suspects_.push_back({block.key, {tokens.begin(), tokens.end()}});
+        if (suspects_.size() > kSuspectsMax) suspects_.pop_front();
+    }
+}
+
+// A block may hold what it should not, and still pass every check of its file. The ones under the
+// answers that went wrong are made anew, which is cheap beside what a bad one costs.
+void ShadowRuns::renew_suspects() {
+    for (const Suspect& block : suspects_) {
+        if (!store_.erase(block.key)) continue;
+        MutexLock lock(state_.mutex);
+        state_.encode_queue.add(block.key, block.tokens);
+    }
+    suspects_.clear();
+}
+
+void ShadowRuns::save() {
+    if (file_.empty() || n_unsaved_ == 0) return;
+    n_unsaved_ = 0;
+    std::vector<RungRecord> records;
+    {
+        MutexLock lock(state_.mutex);
+        records = state_.guard.records();
+    }
+    if (const Status saved = write_guard_file(file_, engine_.info().fingerprint, records); !saved) {
+        log_event(LogLevel::kWarning, saved.error().message);
+    }
+}
+
+}  // namespace spolia

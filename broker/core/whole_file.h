@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "index/result.h"
+
+namespace spolia {
+
+// Replaces a file in one step: a crash leaves the old one or the new one. `content` names what is
+// in it, for messages.
+Status replace_file(const std::filesystem::path& path, std::string_view bytes,
+                    std::string_view content);
+
+// Moves a file that can't be used out of the way, for a person to look at. Returns its new name.
+std::filesystem::path set_file_aside(const std::filesystem::path& path);
+
+}  // namespace spolia

@@ -1,0 +1,100 @@
+#include "broker/guard/ladder.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+namespace spolia {
+namespace {
+
+constexpr int kFactors[] = {1, 2, 4};
+constexpr int32_t kHeadRowsMax = 128;
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value);
+    return text;
+}
+
+std::string label_epic(const SelectorParams& params) {
+    return "head_rows=" + std::to_string(params.head_rows);
+}
+
+void raise_epic(SelectorParams& params, int factor) {
+    const int32_t most = std::max(params.head_rows, kHeadRowsMax);
+    params.head_rows =
+        static_cast<int32_t>(std::min(int64_t{most}, int64_t{params.head_rows} * factor));
+}
+
+std::string label_cacheblend(const SelectorParams& params) {
+    std::string ratios, layers;
+    for (const CheckStage& stage : params.stages) {
+        ratios += (ratios.empty() ? "" : "/") + number(stage.ratio);
+        layers += (layers.empty() ? "" : "/") + std::to_string(stage.layer);
+    }
+    std::string label = "ratio=" + ratios + ",layer=" + layers;
+    if (params.deviation == Deviation::kKeys) label += ",deviation=k";
+    if (params.deviation == Deviation::kValues) label += ",deviation=v";
+    return label;
+}
+
+void raise_cacheblend(SelectorParams& params, int factor) {
+    for (CheckStage& stage : params.stages) stage.ratio = std::min(1.0, stage.ratio * factor);
+}
+
+std::string label_query(const SelectorParams& params) {
+    const bool checks = params.rank == QueryRank::kAttentionDeviation;
+    return checks ? label_cacheblend(params)
+                  : "rank=attention,ratio=" + number(params.stages.front().ratio);
+}
+
+std::string label_trace(const SelectorParams& params) {
+    return "ratio=" + number(params.trace_ratio);
+}
+
+void raise_trace(SelectorParams& params, int factor) {
+    params.trace_ratio = std::min(1.0, params.trace_ratio * factor);
+}
+
+std::string label_adaptive(const SelectorParams& params) {
+    return "weight_min=" + number(params.weight_min) +
+           ",layer=" + std::to_string(params.check_layer) +
+           ",deviation_min=" + number(params.deviation_min);
+}
+
+void raise_adaptive(SelectorParams& params, int factor) {
+    params.weight_min /= factor;
+    params.deviation_min /= factor;
+}
+
+// A selector with settings: what tells them apart, and how to recompute `factor` times as much.
+struct Scale {
+    std::string_view policy;
+    std::string (*label)(const SelectorParams& params);
+    void (*raise)(SelectorParams& params, int factor);
+};
+
+constexpr Scale kScales[] = {
+    {"epic", label_epic, raise_epic},
+    {"cacheblend", label_cacheblend, raise_cacheblend},
+    {"query", label_query, raise_cacheblend},
+    {"trace", label_trace, raise_trace},
+    {"adaptive", label_adaptive, raise_adaptive},
+};
+
+}  // namespace
+
+std::vector<LadderStep> make_ladder(const SelectorParams& params) {
+    const auto scale = std::ranges::find(kScales, params.policy, &Scale::policy);
+    if (scale == std::end(kScales)) return {{params.policy, params}};
+    std::vector<LadderStep> ladder;
+    for (const int factor : kFactors) {
+        LadderStep step{.label = {}, .params = params};
+        scale->raise(step.params, factor);
+        step.label = params.policy + ":" + scale->label(step.params);
+        if (ladder.empty() || ladder.back().label != step.label) ladder.push_back(std::move(step));
+    }
+    return ladder;
+}
+
+}  // namespace spolia

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "reuse/selector.h"
+
+namespace spolia {
+
+// One setting of a selector. Settings that recompute the same rows have the same label, and no
+// others have.
+struct LadderStep {
+    std::string label;  // "cacheblend:ratio=0.15,layer=1"
+    SelectorParams params;
+};
+
+// The settings to try for a request, cheapest first: the one asked for, and some that recompute
+// more where the selector has an amount to raise. Above the last one is dense compute.
+std::vector<LadderStep> make_ladder(const SelectorParams& params);
+
+}  // namespace spolia
