@@ -11,6 +11,7 @@ import { model } from './support/settings.mjs';
 // Fewer samples allow nothing.
 const kSamplesNeeded = 99;
 const kDocuments = 4;
+const kCheapest = 'cacheblend:ratio=0.15,layer=1';
 // Wide enough for random weights, whose likeliest tokens are near ties.
 const kBudget = ['--max-kl', '50', '--min-agreement', '0'];
 
@@ -38,9 +39,12 @@ async function calibrate(server, ask) {
   for (let i = 1; ; ++i) {
     assert.ok(i < 3 * kSamplesNeeded, 'never calibrated');
     const { spolia } = await ask();
-    if (spolia.guard?.rung) return i;
-    assert.equal(spolia.guard?.fallback, 'uncalibrated');
-    assert.equal(spolia.tokens.shifted + spolia.tokens.blended, 0);
+    if (spolia.guard?.rung === kCheapest) return i;
+    // A dearer rung may be ready first, where a request was in the way of the cheapest one's shadow.
+    if (!spolia.guard?.rung) {
+      assert.equal(spolia.guard?.fallback, 'uncalibrated');
+      assert.equal(spolia.tokens.shifted + spolia.tokens.blended, 0);
+    }
     if (i % 10 === 0) await compared(server); // fewer wait than the queue holds
   }
 }
@@ -53,7 +57,7 @@ test('a guarded request is served from blocks once shadows allow it', async (t) 
   assert.ok((await calibrate(server, ask)) > kSamplesNeeded);
 
   const served = await ask();
-  assert.equal(served.spolia.guard.rung, 'cacheblend:ratio=0.15,layer=1');
+  assert.equal(served.spolia.guard.rung, kCheapest);
   assert.ok(served.spolia.guard.predicted_kl >= 0);
   assert.ok(served.spolia.tokens.shifted > 0);
   await compared(server);
@@ -72,7 +76,9 @@ test('a guarded request is served from blocks once shadows allow it', async (t) 
   const report = JSON.parse((await run([...doctor, ...kBudget])).stdout);
   const rungs = report.findings.filter(({ check }) => check === 'guard');
   assert.equal(rungs.length, 3);
-  for (const { figures } of rungs) assert.ok(figures.samples >= kSamplesNeeded);
+  const [{ figures }] = rungs;
+  assert.equal(figures.rung, kCheapest);
+  assert.ok(figures.samples >= kSamplesNeeded);
 
   const again = await Server.start(t, { args });
   const askAgain = makeRequester(t, again);
