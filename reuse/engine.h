@@ -93,11 +93,11 @@ struct PrefillPlan {
 };
 
 struct PrefillReport {
-    int32_t n_exact = 0;                // kept, or from exact pages
-    int32_t n_shifted = 0;              // from blocks, as they were but rotated
-    int32_t n_blended = 0;              // under blocks, recomputed because the selector asked
-    int32_t n_computed = 0;             // in no block
-    int32_t n_probed = 0;               // of those, computed once more for the query's attention
+    int32_t n_exact = 0;     // kept, or from exact pages
+    int32_t n_shifted = 0;   // from blocks, as they were but rotated
+    int32_t n_blended = 0;   // under blocks, recomputed because the selector asked
+    int32_t n_computed = 0;  // in no block
+    int32_t n_probed = 0;    // of those, computed once more for the query's attention
     // What mending took: passive rows computed, and rows probed, summed over the layers.
     int64_t mend_row_layers = 0;
     int64_t place_us = 0;               // rotation, placement and handover of blocks

@@ -69,7 +69,7 @@ struct SelectorParams {
     int32_t head_rows = 16;  // epic: rows at the head of every chunk
     Deviation deviation = Deviation::kBoth;
     QueryRank rank = QueryRank::kAttentionDeviation;  // query
-    double trace_ratio = 0.1;    // trace: share of passive rows
+    double trace_ratio = 0.1;                         // trace: share of passive rows
     double weight_min = 0.3;     // adaptive: weight on the question's path, [0, 1]
     int32_t check_layer = 0;     // adaptive; 0: none
     double deviation_min = 0.5;  // adaptive: rows that deviate less at the check layer are left

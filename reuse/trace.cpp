@@ -9,12 +9,12 @@ namespace spolia {
 namespace {
 
 constexpr int kHopsMax = 4;
-// What a path loses with every hop, and more where it goes to later text: a row there was not read
-// by the sentence that leads to it.
-constexpr float kHopKeeps = 0.9f;
-constexpr float kForwardKeeps = 0.5f;
+constexpr float kHopKeeps = 0.9f;  // of a path's weight
 // Words and paths below it lead nowhere.
-constexpr float kWeightMin = 0.4f;
+constexpr float kWeightMin = 0.3f;
+// What a sentence that leans on no other chunk needs. A model may still hold in it where in the
+// whole text it stands.
+constexpr float kNeedAlone = 0.4f;
 // A back reference in one of a chunk's first sentences, be it behind a title, may mean something in
 // front of the chunk.
 constexpr int32_t kOpeningSentences = 2;
@@ -38,8 +38,7 @@ public:
 
     std::vector<TracedRun> run() {
         seed();
-        for (int hop = 0; hop < kHopsMax && spread(); ++hop) {
-        }
+        for (int hop = 0; hop < kHopsMax && spread(); ++hop) {}
         return find_runs();
     }
 
@@ -115,9 +114,7 @@ private:
             const auto mentions = mentions_of(word.stem);
             const float weight = path(i) * kHopKeeps * weight_of(mentions);
             if (weight < kWeightMin) continue;
-            for (const Mention& mention : mentions) {
-                reach(mention.sentence, mention.sentence < i ? weight : weight * kForwardKeeps);
-            }
+            for (const Mention& mention : mentions) reach(mention.sentence, weight);
         }
     }
 
@@ -160,28 +157,24 @@ private:
         std::vector<TracedRun> runs;
         for (int32_t i = 0; i < n_sentences(); ++i) {
             if (path(i) == 0) continue;
-            const PassiveSpan* span = span_of(sentence(i).rows);
+            need(i) = find_need(i);
+            const TokenSpan rows = sentence(i).rows;
+            const PassiveSpan* span = span_of(rows);
             if (span == nullptr || span->settled) continue;
-            const int32_t begin = find_need(i);
-            if (need(i) < kWeightMin) continue;
             const int32_t taken = runs.empty() ? 0 : runs.back().rows.end;
-            const TokenSpan rows{std::max({begin, span->rows.begin, taken}),
-                                 std::min(sentence(i).rows.end, span->rows.end)};
-            if (rows.begin < rows.end) runs.push_back({rows, path(i) * need(i)});
+            const TokenSpan run{std::max({rows.begin, span->rows.begin, taken}),
+                                std::min(rows.end, span->rows.end)};
+            if (run.begin < run.end) runs.push_back({run, path(i) * need(i)});
         }
         return runs;
     }
 
-    // Sets need(i), and gives the first row that needs mending.
-    int32_t find_need(int32_t i) {
-        int32_t begin = sentence(i).rows.end;
-        const auto needs = [&](float weight, int32_t row) {
-            if (weight < kWeightMin) return;
-            need(i) = std::max(need(i), weight);
-            begin = std::min(begin, row);
-        };
-        if (antecedent(i, true) >= 0) needs(1, sentence(i).rows.begin);
-        if (const int32_t j = antecedent(i); j >= 0) needs(need(j), sentence(i).rows.begin);
+    // How much a sentence on the path leans on text in front of its chunk. Sentences in front of it
+    // have theirs already.
+    float find_need(int32_t i) {
+        if (antecedent(i, true) >= 0) return 1;
+        float most = kNeedAlone;
+        if (const int32_t j = antecedent(i); j >= 0) most = std::max(most, need(j));
         for (const Word& word : outline_.words_of(sentence(i))) {
             const auto mentions = mentions_of(word.stem);
             const float weight = weight_of(mentions);
@@ -189,10 +182,10 @@ private:
             for (const Mention& mention : mentions) {
                 if (mention.sentence >= i) break;
                 const bool other = sentence(mention.sentence).part != sentence(i).part;
-                needs(other ? weight : weight * need(mention.sentence), word.row);
+                most = std::max(most, other ? weight : weight * need(mention.sentence));
             }
         }
-        return begin;
+        return most;
     }
 
     const PromptOutline& outline_;
@@ -200,7 +193,7 @@ private:
     std::vector<Mention> mentions_;  // by stem, then in the order of the text
     int32_t n_told_ = 0;             // sentences that are not of the question
     std::vector<float> path_;        // of each sentence, 0: not on the path
-    std::vector<float> need_;        // of each sentence on the path, once it was asked for
+    std::vector<float> need_;        // of each sentence on the path; see find_need()
     std::vector<int32_t> reached_;   // whose path got better
 };
 

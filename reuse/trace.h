@@ -10,21 +10,23 @@
 
 namespace spolia {
 
-// Passive rows on a question's path that may mean something else here than where they were encoded:
-// the rest of a sentence, from a word on that earlier text of another chunk speaks of, or a sentence
-// that refers back over a chunk's border.
+// Passive rows on a question's path, which may mean something else here than where they were
+// encoded: those of one sentence, under one unsettled block.
 struct TracedRun {
-    TokenSpan rows;    // of one sentence, under one unsettled block
-    float weight = 0;  // (0, 1]: how near the question and how rare the words that lead there are
+    TokenSpan rows;
+    // (0, 1]: how near the question they are, and how rare the words that lead there, times how
+    // much they lean on other chunks.
+    float weight = 0;
 };
 
-// Follows rare words from the question to the sentences that share them, from there to others, a few
-// hops, and back references to their neighbours. Where it leads nowhere, every sentence is on the
-// path. Nothing is computed: a prompt's text is enough.
+// Follows rare words from the question to the sentences that share them, from there to others, a
+// few hops, and back references to their neighbours. Where it leads nowhere, every sentence is on
+// the path. Nothing is computed: a prompt's text is enough.
 //
-// A row of a causal model holds what stands in front of it, so a sentence needs mending only where
-// it shares a word with EARLIER text of ANOTHER chunk, or with a sentence of its own chunk that
-// needs mending, and only behind that word. Runs are in the order of the text, disjoint.
+// A row of a causal model holds what stands in front of it. So a sentence leans on other chunks
+// where it shares a word with EARLIER text of ANOTHER chunk, refers back over its chunk's border,
+// or leans on a sentence of its own chunk that does. One that leans on none weighs less. Runs are
+// in the order of the text, disjoint.
 std::vector<TracedRun> trace_question(const PromptOutline& outline,
                                       std::span<const PassiveSpan> spans);
 

@@ -20,9 +20,9 @@ private:
     double ratio_;
 };
 
-// The rows on the question's path of at least some weight; all passive rows where the prompt's text is
-// not known. Where there is a check layer, they are computed up to it, and behind it only those that
-// the new context did change. Nothing is computed where nothing of the path needs mending.
+// The rows on the question's path of at least some weight; all passive rows where the prompt's text
+// is not known. Where there is a check layer, they are computed up to it, and behind it only those
+// that the new context did change. Nothing is computed where nothing of the path needs mending.
 class AdaptiveSelector final : public Selector {
 public:
     // Without a check layer (0) all rows picked are computed through all layers.

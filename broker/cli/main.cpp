@@ -9,8 +9,8 @@ namespace {
 
 // Every subcommand, in the order of the help.
 constexpr void (*kCommands[])(CLI::App&, spolia::Run&) = {
-    spolia::add_serve,   spolia::add_demo,  spolia::add_doctor,
-    spolia::add_inspect, spolia::add_tasks, spolia::add_calibrate, spolia::add_bench,
+    spolia::add_serve, spolia::add_demo,      spolia::add_doctor, spolia::add_inspect,
+    spolia::add_tasks, spolia::add_calibrate, spolia::add_bench,
 };
 
 constexpr const char* kExamples = R"(Examples:

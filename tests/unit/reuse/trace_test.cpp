@@ -1,0 +1,237 @@
+#include "reuse/trace.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "reuse/selector.h"
+#include "tests/unit/index/toy_tokenizer.h"
+
+namespace spolia {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// Chunks one behind the other, all placed from blocks, and a question behind them.
+struct Prompt {
+    Prompt(const std::vector<std::string>& chunks, const std::string& question) {
+        std::string text;
+        std::vector<uint32_t> ends;
+        for (const std::string& chunk : chunks) {
+            text += chunk + "\n\n";
+            ends.push_back(static_cast<uint32_t>(text.size()));
+        }
+        tokenized = spolia::testing::tokenize(text + question);
+        int32_t row = 0;
+        for (const uint32_t end : ends) {
+            const int32_t begin = row;
+            while (tokenized.byte_begin[static_cast<size_t>(row)] < end) ++row;
+            segments.push_back({SegmentRole::kChunk, {begin, row}, {}});
+            spans.push_back({.rows = {begin, row}});
+        }
+        segments.push_back(
+            {SegmentRole::kQuery, {row, static_cast<int32_t>(tokenized.tokens.size())}, {}});
+        outline = outline_prompt(tokenized, segments);
+    }
+
+    std::string text_of(TokenSpan rows) const {
+        const uint32_t begin = tokenized.byte_begin[static_cast<size_t>(rows.begin)];
+        const uint32_t end = tokenized.byte_begin[static_cast<size_t>(rows.end)];
+        std::string text = tokenized.text.substr(begin, end - begin);
+        while (text.ends_with('\n')) text.pop_back();
+        return text;
+    }
+
+    // Sentences of at least some weight; by itself, those that lean on other chunks.
+    std::vector<std::string> traced(float weight_min = 0.5f) const {
+        std::vector<std::string> texts;
+        for (const TracedRun& run : trace_question(outline, spans)) {
+            if (run.weight >= weight_min) texts.push_back(text_of(run.rows));
+        }
+        return texts;
+    }
+
+    Selection selection() const { return {spans, &outline}; }
+
+    TokenizedText tokenized;
+    std::vector<Segment> segments;
+    std::vector<PassiveSpan> spans;
+    PromptOutline outline;
+};
+
+const std::string kDara = "Dara carries honey. Ove carries figs.";
+const std::string kTess = "Tess matches Dara. Oda carries wine.";
+const std::string kKaia = "Kaia carries rope. Faro carries tin.";
+
+TEST(Trace, FindsWhatSpeaksOfAnEarlierChunk) {
+    EXPECT_THAT(Prompt({kDara, kTess, kKaia}, "What does Tess carry?").traced(),
+                ElementsAre("Tess matches Dara."));
+}
+
+TEST(Trace, GivesLittleWeightToWhatStandsAlone) {
+    const Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+    EXPECT_THAT(prompt.traced(0.3f), ElementsAre("Kaia carries rope."));
+}
+
+TEST(Trace, KnowsThatRowsDoNotDependOnLaterText) {
+    EXPECT_THAT(Prompt({kTess, kKaia, kDara}, "What does Tess carry?").traced(),
+                ElementsAre("Dara carries honey."));
+}
+
+const std::vector<std::string> kTwoLinks = {
+    "Rosa carries sugar. Vito carries salt.",
+    "Sami matches Rosa. Ida carries pepper. Alba carries gold.",
+    "Senta matches Sami. Lorna carries oil. Rolf carries cider."};
+
+TEST(Trace, FollowsSeveralHops) {
+    EXPECT_THAT(Prompt(kTwoLinks, "What does Senta carry?").traced(),
+                ElementsAre("Sami matches Rosa.", "Senta matches Sami."));
+}
+
+TEST(Trace, FindsWhatLeansOnAnotherSentenceOfItsChunk) {
+    EXPECT_THAT(
+        Prompt({kDara, kTess + " Bodo matches Tess.", kKaia}, "What does Bodo carry?").traced(),
+        ElementsAre("Tess matches Dara.", " Bodo matches Tess."));
+}
+
+TEST(Trace, FollowsBackReferencesOverAChunksBorder) {
+    EXPECT_THAT(Prompt({"Ivar carries cider. Greta is next.",
+                        "Note poplar. It carries ink. Luna carries fish.", kKaia},
+                       "What does Greta carry?")
+                    .traced(),
+                ElementsAre(" It carries ink."));
+}
+
+TEST(Trace, TakesAQuestionThatNamesNothingForOneAboutEverything) {
+    EXPECT_THAT(Prompt({kDara, kTess, kKaia}, "Summarize all that.").traced(),
+                ElementsAre("Tess matches Dara."));
+}
+
+TEST(Trace, LeavesSettledBlocksAndComputedText) {
+    Prompt prompt({kDara, kTess, kKaia}, "What does Tess carry?");
+    prompt.spans[1].settled = true;
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+    prompt.spans.erase(prompt.spans.begin() + 1);
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+}
+
+TEST(Trace, GivesDisjointRunsUnderUnsettledBlocks) {
+    const uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    const std::vector<std::string> words = {"Dara", "Tess", "It",  "they", "matches", "3.5",
+                                            "x_y",  "箱子", "the", "\n",   ".",       "!"};
+    const auto text = [&] {
+        std::string drawn;
+        for (size_t n = 1 + random() % 30; n > 0; --n) {
+            drawn += words[random() % words.size()] + " ";
+        }
+        return drawn;
+    };
+    for (int round = 0; round < 300; ++round) {
+        std::vector<std::string> chunks;
+        for (size_t n = 1 + random() % 6; n > 0; --n) chunks.push_back(text());
+        Prompt prompt(chunks, text());
+        for (PassiveSpan& span : prompt.spans) span.settled = random() % 4 == 0;
+        int32_t behind = 0;
+        for (const TracedRun& run : trace_question(prompt.outline, prompt.spans)) {
+            ASSERT_GE(run.rows.begin, behind);
+            ASSERT_GT(run.rows.end, run.rows.begin);
+            ASSERT_GT(run.weight, 0);
+            ASSERT_LE(run.weight, 1);
+            behind = run.rows.end;
+            const auto under = std::ranges::find_if(prompt.spans, [&](const PassiveSpan& span) {
+                return span.rows.begin <= run.rows.begin && run.rows.end <= span.rows.end;
+            });
+            ASSERT_NE(under, prompt.spans.end());
+            ASSERT_FALSE(under->settled);
+        }
+    }
+}
+
+std::unique_ptr<Selector> make(const SelectorParams& params) {
+    auto selector = make_selector(params, 8);
+    EXPECT_TRUE(selector.ok());
+    return std::move(selector).value();
+}
+
+// Two paths into other chunks; the nearer one weighs more.
+const Prompt& two_links() {
+    static const Prompt prompt(kTwoLinks, "What does Senta carry?");
+    return prompt;
+}
+
+TEST(TraceSelector, TakesWhatWeighsMostUpToItsShare) {
+    const Selection selection = two_links().selection();
+    std::vector<TracedRun> runs = trace_question(two_links().outline, two_links().spans);
+    std::ranges::stable_sort(runs, std::ranges::greater{}, &TracedRun::weight);
+    ASSERT_GT(runs.size(), 1u);
+    double left = 0;
+    for (const TracedRun& run : std::span(runs).subspan(1)) left += double(run.weight);
+    int32_t n_passive = 0;
+    for (const PassiveSpan& span : two_links().spans) n_passive += span.rows.size();
+    const double share = static_cast<double>(runs[0].rows.size()) / n_passive;
+    const RowChoice first = make({.policy = "trace", .trace_ratio = share})->pick(selection);
+    EXPECT_EQ(first.rows.front(), runs[0].rows.begin);
+    EXPECT_EQ(first.rows.size(), static_cast<size_t>(runs[0].rows.size()));
+    EXPECT_DOUBLE_EQ(first.risk, left);
+    EXPECT_EQ(make({.policy = "trace", .trace_ratio = 1})->pick(selection).risk, 0);
+}
+
+TEST(TraceSelector, CannotTellWithoutText) {
+    const PassiveSpan span{.rows = {0, 4}};
+    EXPECT_THAT(make({.policy = "trace"})->pick({{&span, 1}}).rows, IsEmpty());
+    EXPECT_EQ(make({.policy = "trace"})->pick({{&span, 1}}).risk, 1);
+}
+
+TEST(AdaptiveSelector, LeavesOutWhatWeighsLittle) {
+    const Selection selection = two_links().selection();
+    const auto risk = [&](double weight_min) {
+        return make({.policy = "adaptive", .weight_min = weight_min})->pick(selection).risk;
+    };
+    EXPECT_EQ(risk(0), 0);
+    EXPECT_GT(risk(0.95), 0);
+    EXPECT_LE(risk(0.95), risk(1));
+}
+
+TEST(AdaptiveSelector, ComputesEverythingWithoutText) {
+    const std::vector<PassiveSpan> spans = {{.rows = {1, 3}, .settled = true}, {.rows = {4, 6}}};
+    const RowChoice choice = make({.policy = "adaptive"})->pick({spans});
+    EXPECT_THAT(choice.rows, ElementsAre(4, 5));
+    EXPECT_EQ(choice.risk, 0);
+}
+
+TEST(AdaptiveSelector, GoesOnWithRowsThatChanged) {
+    const auto selector = make({.policy = "adaptive", .check_layer = 2, .deviation_min = 0.5});
+    ASSERT_EQ(selector->stages().size(), 1u);
+    EXPECT_EQ(selector->stages()[0].layer, 2);
+    const std::vector<int32_t> rows = {3, 5, 6, 9};
+    const std::vector<float> deviation = {0.4f, 0.5f, std::numeric_limits<float>::quiet_NaN(), 0};
+    EXPECT_THAT(selector->choose(0, {rows, deviation, {}, 40}), ElementsAre(5, 6));
+    EXPECT_THAT(make({.policy = "adaptive", .check_layer = 0})->stages(), IsEmpty());
+}
+
+TEST(AdaptiveSelector, RefusesWhatItCannotDo) {
+    for (const SelectorParams& params :
+         {SelectorParams{.policy = "adaptive", .weight_min = -0.1},
+          SelectorParams{.policy = "adaptive", .check_layer = 8},
+          SelectorParams{.policy = "adaptive", .deviation_min = std::nan("")},
+          SelectorParams{.policy = "trace", .trace_ratio = 0}}) {
+        const auto selector = make_selector(params, 8);
+        ASSERT_FALSE(selector.ok());
+        EXPECT_EQ(selector.error().code, ErrorCode::kInvalidArgument);
+    }
+}
+
+}  // namespace
+}  // namespace spolia
