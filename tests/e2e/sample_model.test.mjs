@@ -8,13 +8,12 @@ import { run } from './support/program.mjs';
 import { Server } from './support/server.mjs';
 import { sampleModel } from './support/settings.mjs';
 
-const kUsage = 2;
 const kFailure = 1;
 
 const measure = ['bench', 'quality', '--kind', 'single_fact', '--policy', 'none'];
 const report = ['--threads', '1', '--format', 'json'];
 
-describe('with the sample model', { skip: !sampleModel && 'it was not built in' }, () => {
+describe('with the sample model', () => {
   const assertWhole = (folder) => {
     const files = filesBelow(folder, /./);
     assert.equal(files.length, 1, `${files}`);
@@ -78,15 +77,4 @@ describe('with the sample model', { skip: !sampleModel && 'it was not built in' 
     assert.equal(code, kFailure);
     assert.match(stderr, /\/dev\/null\/none.*SPOLIA_CACHE/);
   });
-});
-
-test('without it a model must be named', { skip: !!sampleModel && 'it was built in' }, async () => {
-  for (const line of [['serve', '--port', '0'], [...measure, '--count', '1']]) {
-    const { code, stderr } = await run(line);
-    assert.equal(code, kUsage, stderr);
-    assert.match(stderr, /no model.*--model/);
-  }
-  const { code, stdout } = await run(['doctor', ...report]);
-  assert.equal(code, kFailure);
-  assert.match(stdout, /no model.*--model/);
 });

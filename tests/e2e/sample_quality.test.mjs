@@ -1,0 +1,63 @@
+// What reuse does to the sample model's answers, with margins: a short form of what README shows.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+
+import { run } from './support/program.mjs';
+
+const kinds = ['single_fact', 'two_hops', 'three_hops', 'latest_update', 'coreference', 'negation'];
+const adaptive = 'adaptive:layer=2';
+const policies = ['none', 'full', adaptive, 'cacheblend:layer=2,ratio=0.1'];
+const count = 30;
+
+let rows;
+
+async function measure(...args) {
+  const named = policies.flatMap((policy) => ['--policy', policy]);
+  const asked = kinds.flatMap((kind) => ['--kind', kind]);
+  const { code, stdout, stderr } = await run(
+    ['bench', 'quality', ...named, ...asked, '--count', `${count}`, '--format', 'json', ...args],
+  );
+  assert.equal(code, 0, stderr);
+  return Object.fromEntries(JSON.parse(stdout).rows.map((row) => [row.policy, row]));
+}
+
+before(async () => {
+  rows = await measure();
+});
+
+test('the model knows its tasks, with more chunks than it was trained on, too', async () => {
+  for (const { accuracy } of [rows.dense, (await measure('--chunks', '9')).dense]) {
+    for (const kind of kinds) assert.ok(accuracy[kind] >= 0.9, `${kind}: ${accuracy[kind]}`);
+  }
+});
+
+test('it needs the other chunks', () => {
+  const { accuracy } = rows.none;
+  assert.ok(accuracy.two_hops <= 0.25, `${accuracy.two_hops}`);
+  assert.ok(accuracy.three_hops <= 0.25, `${accuracy.three_hops}`);
+  assert.ok(accuracy.latest_update <= 0.95, `${accuracy.latest_update}`);
+  assert.ok(accuracy.cross <= 0.65, `${accuracy.cross}`);
+});
+
+test('computing everything is dense', () => {
+  const { kl, top1, agreement } = rows.full;
+  assert.ok(kl.max <= 1e-3, `${kl.max}`);
+  assert.equal(top1, 1);
+  assert.equal(agreement.answers, 1);
+});
+
+test('policies bring answers back', () => {
+  for (const policy of ['adaptive', 'cacheblend']) {
+    const { accuracy, kl, top1 } = rows[policy];
+    assert.ok(accuracy.cross >= rows.dense.accuracy.cross - 0.03, `${policy}: ${accuracy.cross}`);
+    assert.ok(kl.mean <= 0.05, `${policy}: KL ${kl.mean}`);
+    assert.ok(top1 >= 0.97, `${policy}: top-1 ${top1}`);
+  }
+});
+
+test('the path is short', () => {
+  assert.ok(rows.adaptive.recomputed_share <= 0.08, `${rows.adaptive.recomputed_share}`);
+  assert.ok(rows.adaptive.mend_work_share <= 0.2, `${rows.adaptive.mend_work_share}`);
+  assert.ok(rows.adaptive.mend_work_share < rows.cacheblend.mend_work_share);
+  assert.ok(rows.adaptive.tasks.single_fact.recomputed_share <= 0.05);
+});
