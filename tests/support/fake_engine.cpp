@@ -119,7 +119,7 @@ FakeEngine::State FakeEngine::placed_state(const PrefillPlan& plan, int32_t row)
     return 0;
 }
 
-std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
+std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan, int64_t* row_layers) const {
     std::vector<PassiveSpan> spans;
     int32_t n_passive = 0;
     for (const PlacedBlock& block : plan.blocks) {
@@ -136,7 +136,11 @@ std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
         }
     }
     std::vector<int32_t> active = plan.selector->pick({spans, plan.outline, attention}).rows;
+    int64_t n_row_layers = 0;
+    int32_t layer = 0;
     for (size_t stage = 0; stage < stages.size(); ++stage) {
+        n_row_layers += std::ssize(active) * (stages[stage].layer - layer);
+        layer = stages[stage].layer;
         std::vector<float> deviation, attended;
         for (const int32_t row : active) {
             deviation.push_back(static_cast<float>(mix(placed_state(plan, row)) % 1000));
@@ -145,6 +149,8 @@ std::vector<int32_t> FakeEngine::rows_to_mend(const PrefillPlan& plan) const {
         active = plan.selector->choose(static_cast<int32_t>(stage),
                                        {active, deviation, attended, n_passive});
     }
+    n_row_layers += std::ssize(active) * (info_.kv.n_layer - layer);
+    if (row_layers != nullptr) *row_layers = n_row_layers;
     return active;
 }
 
@@ -199,6 +205,7 @@ Result<PrefillReport> FakeEngine::prefill(const PrefillPlan& plan, const Prefill
         if (!tick()) return Error{ErrorCode::kCancelled, "cancelled"};
     }
     report.n_blended = static_cast<int32_t>(report.blended_rows.size());
+    rows_to_mend(plan, &report.mend_row_layers);
     report.compute_us = static_cast<int64_t>(compute_us);
     const int32_t n_placed = report.n_shifted + report.n_exact - plan.n_keep;
     report.place_us = static_cast<int64_t>(n_placed * options_.us_per_placed_row);

@@ -112,7 +112,7 @@ private:
     void check_block(const PrefillPlan& plan, const PlacedBlock& block,
                      std::span<const State> dense) const;
     std::vector<Source> sources(const PrefillPlan& plan) const;
-    std::vector<int32_t> rows_to_mend(const PrefillPlan& plan) const;
+    std::vector<int32_t> rows_to_mend(const PrefillPlan& plan, int64_t* row_layers = nullptr) const;
     State placed_state(const PrefillPlan& plan, int32_t row) const;
     std::unique_ptr<KvBlock> make_block(BlockMeta meta, std::span<const State> states) const;
     void set_logits(Sequence& sequence) const;

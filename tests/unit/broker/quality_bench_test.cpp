@@ -107,7 +107,7 @@ TEST_F(QualityBenchTest, CheckLayersCostMoreThanTheirRows) {
     const auto ways = measured({"cacheblend:layer=1,ratio=0.1"});
     const Figures& blend = ways[1].all;
     EXPECT_NEAR(blend.recomputed_share(), 0.1, 0.02);
-    EXPECT_GT(blend.mend_work_share(), 0.25);  // one layer of four, and a share of the others
+    EXPECT_GT(blend.mend_work_share(), 0.2);  // one layer of four, of rows that are not settled
     EXPECT_LT(blend.mend_work_share(), 0.6);
 }
 

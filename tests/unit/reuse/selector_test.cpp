@@ -141,7 +141,7 @@ TEST(Selector, QueryRanksByAttentionTimesDeviation) {
     const std::vector<float> deviation = {0.9f, 0.1f, 0.5f, 0.0f};
     const std::vector<float> attention = {0.1f, 0.2f, 0.3f, 9.0f};
     EXPECT_THAT(selector->choose(0, {rows, deviation, attention, 4}), ElementsAre(3, 6));
-    EXPECT_THAT(selector->pick({kSpans}).rows, IsEmpty());
+    EXPECT_THAT(selector->pick({kSpans}).rows, ElementsAre(10, 11, 12, 13, 14, 20, 21));
 }
 
 TEST(Selector, QueryByAttentionAlonePicksUnsettledRowsWithoutAStage) {
