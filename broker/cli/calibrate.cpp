@@ -10,9 +10,11 @@
 
 #include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/own_models.h"
 #include "broker/cli/progress.h"
 #include "broker/cli/quality_model.h"
 #include "broker/cli/report.h"
+#include "broker/quality/built_in_tasks.h"
 #include "broker/quality/check_layer_file.h"
 #include "broker/quality/layer_measure.h"
 #include "broker/quality/report.h"
@@ -33,8 +35,11 @@ comes into question; the first of them whose mean AUC is within 5 % of the best 
 With --cache-dir it is saved among the model's blocks. The server and bench quality take it from
 there wherever a request or policy names none. Tasks are those of `spolia bench quality`.
 
+Without --model it is the sample model's, without --tasks on generated ones.
+
 Examples:
-  spolia calibrate --model model.gguf --tasks tasks.jsonl --cache-dir ~/.cache/spolia
+  spolia calibrate --cache-dir ~/.cache/spolia/blocks
+  spolia calibrate --model model.gguf --tasks tasks.jsonl --cache-dir ~/.cache/spolia/blocks
   spolia calibrate --model model.gguf --tasks tasks.jsonl --limit 50 --format json)";
 
 struct Options {
@@ -61,7 +66,7 @@ Result<CheckLayerRecord> measure(const Options& options, const QualityModel& mod
     if (!calibration.ok()) return calibration.error();
     if (calibration->n_prompts() == 0) {
         return Error{ErrorCode::kInvalidArgument,
-                     options.tasks + ": no prompt has chunks that another context changes"};
+                     "of these tasks no prompt has chunks that another context changes"};
     }
     CheckLayerRecord record;
     record.n_prompts = calibration->n_prompts();
@@ -93,8 +98,9 @@ void print_text(const CheckLayerRecord& record, const ModelInfo& model) {
 
 void print_json(const Options& options, const CheckLayerRecord& record, const ModelInfo& model) {
     Json report = report_head("calibrate", model, options.threads);
-    report["setup"] = {
-        {"tasks", options.tasks}, {"prompts", record.n_prompts}, {"rows", record.n_rows}};
+    report["setup"] = {{"tasks", options.tasks.empty() ? "generated" : options.tasks},
+                       {"prompts", record.n_prompts},
+                       {"rows", record.n_rows}};
     report["check_layer"] = record.layer;
     report["rows"] = Json::array();
     for (const LayerScore& score : record.scores) {
@@ -113,11 +119,23 @@ Status save(const Options& options, const CheckLayerRecord& record, const ModelI
     return {};
 }
 
+// Others than `spolia bench quality` asks by itself.
+Result<std::vector<QualityTask>> own_tasks() {
+    constexpr int32_t kOfEachKind = 8;
+    TaskOptions options;
+    options.kinds.assign(kTaskKinds.begin(), kTaskKinds.end());
+    options.seed = 2;
+    return built_in_tasks(options, kOfEachKind);
+}
+
 int calibrate(const Options& options) {
-    const Result<std::vector<QualityTask>> tasks = read_task_file(options.tasks);
+    const Result<std::vector<QualityTask>> tasks =
+        options.tasks.empty() ? own_tasks() : read_task_file(options.tasks);
     if (!tasks.ok()) return fail(tasks.error());
-    const Result<QualityModel> model = open_quality_model(
-        {options.model, options.gpu_layers, options.threads, 1, options.limit}, *tasks);
+    const Result<std::filesystem::path> path = model_or_sample(options.model);
+    if (!path.ok()) return fail(path.error());
+    const Result<QualityModel> model =
+        open_quality_model({*path, options.gpu_layers, options.threads, 1, options.limit}, *tasks);
     if (!model.ok()) return fail(model.error());
     const Result<CheckLayerRecord> record = measure(options, *model);
     if (!record.ok()) return fail(record.error());
@@ -139,8 +157,9 @@ void add_calibrate(CLI::App& app, Run& run) {
     CLI::App* command =
         app.add_subcommand("calibrate", "Find the layer at which to check a model's rows");
     command->footer(kAbout);
-    command->add_option("--model", options->model, "GGUF file")->required();
-    command->add_option("--tasks", options->tasks, "file of JSON lines; -: stdin")->required();
+    command->add_option("--model", options->model, "GGUF file; default: the sample model");
+    command->add_option("--tasks", options->tasks,
+                        "file of JSON lines; -: stdin; default: generated ones");
     command->add_option("--cache-dir", options->cache_directory,
                         "the server's: where the result is saved; default: nowhere");
     command->add_option("--limit", options->limit, "questions of each kind at most; 0: all")

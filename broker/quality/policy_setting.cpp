@@ -237,7 +237,10 @@ void use_check_layer(int32_t layer, std::vector<PolicySetting>& settings) {
     for (PolicySetting& setting : settings) {
         const bool named = std::ranges::any_of(
             setting.values, [](const auto& value) { return value.first == "layer"; });
-        if (!named) setting.params.stages.front().layer = layer;
+        if (named) continue;
+        setting.params.stages.front().layer = layer;
+        // Layer 1 says too little to leave rows out by it.
+        setting.params.check_layer = layer > 1 ? layer : 0;
     }
 }
 

@@ -67,14 +67,19 @@ TEST(PolicySetting, ReadsWhatAQuerysRowsAreRankedBy) {
 
 TEST(PolicySetting, TheCheckLayerIsForThoseThatNameNone) {
     std::vector<PolicySetting> settings;
-    for (const char* text : {"cacheblend:ratio=0.2", "cacheblend:layer=1,ratio=0.2", "query"}) {
+    for (const char* text : {"cacheblend:ratio=0.2", "cacheblend:layer=1,ratio=0.2", "query",
+                             "adaptive", "adaptive:layer=4"}) {
         settings.push_back(setting_of(text));
     }
     use_check_layer(3, settings);
     EXPECT_EQ(settings[0].params.stages[0].layer, 3);
     EXPECT_EQ(settings[1].params.stages[0].layer, 1);
     EXPECT_EQ(settings[2].params.stages[0].layer, 3);
+    EXPECT_EQ(settings[3].params.check_layer, 3);
+    EXPECT_EQ(settings[4].params.check_layer, 4);
     EXPECT_EQ(settings[0].label, "cacheblend:ratio=0.2");
+    use_check_layer(1, settings);
+    EXPECT_EQ(settings[3].params.check_layer, 0) << "layer 1 says too little";
 }
 
 TEST(PolicySetting, ErrorsSayWhatIsWrong) {
