@@ -7,7 +7,7 @@
 namespace spolia {
 namespace {
 
-constexpr int kFactors[] = {1, 2, 4};
+constexpr int kFactors[] = {1, 2, 4};  // of what the first step recomputes
 constexpr int32_t kHeadRowsMax = 128;
 
 std::string number(double value) {
@@ -82,17 +82,34 @@ constexpr Scale kScales[] = {
     {"adaptive", label_adaptive, raise_adaptive},
 };
 
+void add_steps(const SelectorParams& params, const Scale& scale, std::vector<LadderStep>& ladder) {
+    for (const int factor : kFactors) {
+        LadderStep step{.label = {}, .params = params};
+        scale.raise(step.params, factor);
+        step.label = params.policy + ":" + scale.label(step.params);
+        if (ladder.empty() || ladder.back().label != step.label) ladder.push_back(std::move(step));
+    }
+}
+
+// What the question's path does not tell, the deviations of all rows do: on the sample model more
+// of the path was over the budget where these were not.
+void add_check_of_all_rows(const SelectorParams& params, std::vector<LadderStep>& ladder) {
+    SelectorParams all = params;
+    all.policy = "cacheblend";
+    all.stages.resize(1);
+    all.stages.front().layer = params.check_layer;
+    ladder.push_back({all.policy + ":" + label_cacheblend(all), all});
+}
+
 }  // namespace
 
 std::vector<LadderStep> make_ladder(const SelectorParams& params) {
     const auto scale = std::ranges::find(kScales, params.policy, &Scale::policy);
     if (scale == std::end(kScales)) return {{params.policy, params}};
     std::vector<LadderStep> ladder;
-    for (const int factor : kFactors) {
-        LadderStep step{.label = {}, .params = params};
-        scale->raise(step.params, factor);
-        step.label = params.policy + ":" + scale->label(step.params);
-        if (ladder.empty() || ladder.back().label != step.label) ladder.push_back(std::move(step));
+    add_steps(params, *scale, ladder);
+    if (params.policy == "adaptive" && params.check_layer > 0) {
+        add_check_of_all_rows(params, ladder);
     }
     return ladder;
 }

@@ -24,8 +24,27 @@ TEST(Ladder, RaisesWhatThereIsToRaise) {
                       "cacheblend:ratio=0.6,layer=1"}));
     EXPECT_EQ(labels({.policy = "cacheblend", .stages = {{1, 0.3}, {3, 0.1}}}).back(),
               "cacheblend:ratio=1/0.4,layer=1/3");
+    EXPECT_EQ(labels({.policy = "query", .stages = {{2, 0.5}}}),
+              (Labels{"query:ratio=0.5,layer=2", "query:ratio=1,layer=2"}));
+    EXPECT_EQ(labels({.policy = "trace", .trace_ratio = 0.1}),
+              (Labels{"trace:ratio=0.1", "trace:ratio=0.2", "trace:ratio=0.4"}));
     EXPECT_EQ(labels({.policy = "none"}), Labels{"none"});
     EXPECT_EQ(labels({.policy = "full"}), Labels{"full"});
+}
+
+TEST(Ladder, AdaptiveEndsWithACheckOfAllRowsWhereItHasACheckLayer) {
+    const SelectorParams params{.policy = "adaptive",
+                                .stages = {{3, 0.15}},
+                                .weight_min = 0.4,
+                                .check_layer = 3,
+                                .deviation_min = 0.4};
+    EXPECT_EQ(labels(params), (Labels{"adaptive:weight_min=0.4,layer=3,deviation_min=0.4",
+                                      "adaptive:weight_min=0.2,layer=3,deviation_min=0.2",
+                                      "adaptive:weight_min=0.1,layer=3,deviation_min=0.1",
+                                      "cacheblend:ratio=0.15,layer=3"}));
+    SelectorParams unchecked = params;
+    unchecked.check_layer = 0;
+    EXPECT_EQ(labels(unchecked).size(), 3u);
 }
 
 TEST(Ladder, EndsWhereThereIsNoMore) {
