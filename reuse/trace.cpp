@@ -23,7 +23,6 @@ constexpr int32_t kOpeningSentences = 2;
 struct Mention {
     uint64_t stem = 0;
     int32_t sentence = 0;
-    int32_t row = 0;
 };
 
 class Tracer {
@@ -53,7 +52,7 @@ private:
             if (sentence(i).query) continue;
             ++n_told_;
             for (const Word& word : outline_.words_of(sentence(i))) {
-                mentions_.push_back({word.stem, i, word.row});
+                mentions_.push_back({word.stem, i});
             }
         }
         std::ranges::sort(mentions_, {},

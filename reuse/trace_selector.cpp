@@ -19,22 +19,22 @@ std::vector<TracedRun> runs_by_weight(const Selection& selection) {
     return runs;
 }
 
-double total_weight(std::span<const TracedRun> runs) {
-    double sum = 0;
-    for (const TracedRun& run : runs) sum += static_cast<double>(run.weight);
-    return sum;
-}
-
 int32_t n_unsettled(const Selection& selection) {
     int32_t n = 0;
     for (const PassiveSpan& span : selection.spans) n += span.settled ? 0 : span.rows.size();
     return n;
 }
 
-// The rows of the first n runs; what the others weigh is left as a risk.
-RowChoice take(std::span<const TracedRun> runs, size_t n) {
-    RowChoice choice{.rows = {}, .risk = total_weight(runs.subspan(n))};
-    for (const TracedRun& run : runs.first(n)) {
+// The rows of the runs that `takes` says yes to, which is asked in their order; what the others
+// weigh is left as a risk.
+template <class Takes>
+RowChoice take(std::span<const TracedRun> runs, const Takes& takes) {
+    RowChoice choice{.rows = {}, .risk = 0};
+    for (const TracedRun& run : runs) {
+        if (!takes(run)) {
+            choice.risk += static_cast<double>(run.weight);
+            continue;
+        }
         for (int32_t row = run.rows.begin; row < run.rows.end; ++row) choice.rows.push_back(row);
     }
     std::ranges::sort(choice.rows);
@@ -46,12 +46,12 @@ RowChoice take(std::span<const TracedRun> runs, size_t n) {
 RowChoice TraceSelector::pick(const Selection& selection) const {
     if (!has_text(selection)) return {};
     const std::vector<TracedRun> runs = runs_by_weight(selection);
-    const size_t n_rows_max = share_of_rows(ratio_, n_unsettled(selection));
-    size_t n = 0, n_rows = 0;
-    while (n < runs.size() && n_rows + runs[n].rows.size() <= n_rows_max) {
-        n_rows += static_cast<size_t>(runs[n++].rows.size());
-    }
-    return take(runs, n);
+    auto n_left = static_cast<int32_t>(share_of_rows(ratio_, n_unsettled(selection)));
+    return take(runs, [&](const TracedRun& run) {
+        const bool fits = run.rows.size() <= n_left;
+        if (fits) n_left -= run.rows.size();
+        return fits;
+    });
 }
 
 std::vector<int32_t> TraceSelector::choose(int32_t, const StageView&) const {
@@ -67,9 +67,8 @@ AdaptiveSelector::AdaptiveSelector(double weight_min, int32_t check_layer, doubl
 RowChoice AdaptiveSelector::pick(const Selection& selection) const {
     if (!has_text(selection)) return {.rows = unsettled_rows(selection.spans), .risk = 0};
     const std::vector<TracedRun> runs = runs_by_weight(selection);
-    const auto left_out = std::ranges::find_if(
-        runs, [&](const TracedRun& run) { return static_cast<double>(run.weight) < weight_min_; });
-    return take(runs, static_cast<size_t>(std::distance(runs.begin(), left_out)));
+    return take(
+        runs, [&](const TracedRun& run) { return static_cast<double>(run.weight) >= weight_min_; });
 }
 
 std::vector<int32_t> AdaptiveSelector::choose(int32_t, const StageView& view) const {

@@ -5,8 +5,8 @@
 
 namespace spolia {
 
-// The rows on the question's path (trace.h), those of most weight first, up to a share of all
-// passive rows.
+// The sentences on the question's path (trace.h), those of most weight first, as many as fit into a
+// share of all passive rows.
 class TraceSelector final : public Selector {
 public:
     explicit TraceSelector(double ratio) : ratio_(ratio) {}

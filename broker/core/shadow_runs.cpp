@@ -90,6 +90,8 @@ void ShadowRuns::step(const PrefillTick& tick) {
         metrics_.shadow_ended(logits.error().code == ErrorCode::kCancelled  ? "dropped"
                               : logits.error().code == ErrorCode::kNotFound ? "unavailable"
                                                                             : "failed");
+        // Without dense logits, what it was served with says nothing about other rungs.
+        if (job.trace.served) job.wanted = {job.wanted.back()};
     }
     finish_rung();
     if (n_unsaved_ >= kUnsavedMax) save();

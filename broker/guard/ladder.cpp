@@ -57,9 +57,10 @@ void raise_trace(SelectorParams& params, int factor) {
 }
 
 std::string label_adaptive(const SelectorParams& params) {
-    return "weight_min=" + number(params.weight_min) +
-           ",layer=" + std::to_string(params.check_layer) +
-           ",deviation_min=" + number(params.deviation_min);
+    const std::string label =
+        "weight_min=" + number(params.weight_min) + ",layer=" + std::to_string(params.check_layer);
+    return params.check_layer == 0 ? label
+                                   : label + ",deviation_min=" + number(params.deviation_min);
 }
 
 void raise_adaptive(SelectorParams& params, int factor) {

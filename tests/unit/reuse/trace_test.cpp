@@ -188,6 +188,24 @@ TEST(TraceSelector, TakesWhatWeighsMostUpToItsShare) {
     EXPECT_EQ(make({.policy = "trace", .trace_ratio = 1})->pick(selection).risk, 0);
 }
 
+TEST(TraceSelector, SkipsWhatDoesNotFit) {
+    // The nearer sentence is the longer one.
+    const Prompt prompt({"Rosa carries sugar. Vito carries salt. Alba carries gold.",
+                         "Sami matches Rosa. Ida carries pepper. Kora carries dates.",
+                         "Senta by night at dawn in spring matches Sami. Lorna carries oil."},
+                        "What does Senta carry?");
+    std::vector<TracedRun> runs = trace_question(prompt.outline, prompt.spans);
+    const auto nearest = std::ranges::max_element(runs, {}, &TracedRun::weight);
+    int32_t n_passive = 0;
+    for (const PassiveSpan& span : prompt.spans) n_passive += span.rows.size();
+    const double share = (nearest->rows.size() - 0.5) / n_passive - 0.5 / n_passive;
+    const RowChoice choice =
+        make({.policy = "trace", .trace_ratio = share})->pick(prompt.selection());
+    EXPECT_THAT(choice.rows, ::testing::Not(IsEmpty()));
+    EXPECT_THAT(choice.rows, ::testing::Not(::testing::Contains(nearest->rows.begin)));
+    EXPECT_GE(choice.risk, static_cast<double>(nearest->weight));
+}
+
 TEST(TraceSelector, CannotTellWithoutText) {
     const PassiveSpan span{.rows = {0, 4}};
     EXPECT_THAT(make({.policy = "trace"})->pick({{&span, 1}}).rows, IsEmpty());
