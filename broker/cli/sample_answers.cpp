@@ -21,7 +21,7 @@ constexpr int32_t kAnswerTokensMax = 4;
 
 Result<std::vector<PolicySetting>> shown_policies() {
     std::vector<PolicySetting> settings;
-    for (const char* text : {"none", "cacheblend"}) {
+    for (const char* text : {"none", "cacheblend", "cacheblend:layer=2", "adaptive:layer=2"}) {
         Result<PolicySetting> setting = parse_policy(text);
         if (!setting) return std::move(setting).error();
         settings.push_back(std::move(setting).value());
