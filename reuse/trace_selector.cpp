@@ -19,12 +19,6 @@ std::vector<TracedRun> runs_by_weight(const Selection& selection) {
     return runs;
 }
 
-int32_t n_unsettled(const Selection& selection) {
-    int32_t n = 0;
-    for (const PassiveSpan& span : selection.spans) n += span.settled ? 0 : span.rows.size();
-    return n;
-}
-
 // The rows of the runs that `takes` says yes to, which is asked in their order; what the others
 // weigh is left as a risk.
 template <class Takes>
@@ -46,7 +40,9 @@ RowChoice take(std::span<const TracedRun> runs, const Takes& takes) {
 RowChoice TraceSelector::pick(const Selection& selection) const {
     if (!has_text(selection)) return {};
     const std::vector<TracedRun> runs = runs_by_weight(selection);
-    auto n_left = static_cast<int32_t>(share_of_rows(ratio_, n_unsettled(selection)));
+    const std::vector<int32_t> unsettled = unsettled_rows(selection.spans);
+    auto n_left =
+        static_cast<int32_t>(share_of_rows(ratio_, static_cast<int32_t>(unsettled.size())));
     return take(runs, [&](const TracedRun& run) {
         const bool fits = run.rows.size() <= n_left;
         if (fits) n_left -= run.rows.size();

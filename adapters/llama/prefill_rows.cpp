@@ -4,6 +4,8 @@
 #include <iterator>
 #include <string>
 
+#include "reuse/row_ranking.h"
+
 namespace spolia {
 namespace {
 
@@ -60,12 +62,11 @@ Result<PrefillRows> prefill_rows(const PrefillPlan& plan, int32_t n_ctx, const K
         if (!placed.exact && end > begin) {
             rows.passive.push_back({{begin, end}, placed.settled});
             rows.n_covered += end - begin;
-            for (int32_t row = begin; row < end && !placed.settled; ++row)
-                rows.mendable.push_back(row);
         }
         behind = begin + placed.n_rows;
     }
     for (int32_t row = std::min(behind, last); row < rows.n_rows; ++row) rows.fresh.push_back(row);
+    rows.mendable = unsettled_rows(rows.passive);
     return rows;
 }
 

@@ -14,8 +14,8 @@ void add_engine_options(CLI::App& command, int& threads, int& gpu_layers) {
         ->capture_default_str();
 }
 
-int fail_bench(const char* name, const Error& error) {
-    std::fprintf(stderr, "spolia bench %s: %s\n", name, error.message.c_str());
+int fail_command(const char* command, const Error& error) {
+    std::fprintf(stderr, "spolia %s: %s\n", command, error.message.c_str());
     return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
 }
 

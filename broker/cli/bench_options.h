@@ -11,7 +11,7 @@ namespace spolia {
 // --threads and --gpu-layers, with what stands in them as defaults. Both must outlive the parsing.
 void add_engine_options(CLI::App& command, int& threads, int& gpu_layers);
 
-// Says on stderr that `spolia bench NAME` failed and why; gives the exit code.
-int fail_bench(const char* name, const Error& error);
+// Says on stderr that `spolia COMMAND` failed and why; gives the exit code.
+int fail_command(const char* command, const Error& error);
 
 }  // namespace spolia

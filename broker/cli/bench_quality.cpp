@@ -160,26 +160,26 @@ void print_report(const Options& options, const QualityModel& model, int32_t che
 
 int bench_quality(const Options& options) {
     Result<std::vector<PolicySetting>> settings = read_policies(options.policies);
-    if (!settings) return fail_bench("quality", settings.error());
+    if (!settings) return fail_command("bench quality", settings.error());
     if (!options.picture.empty()) {
         if (Status status = check_picture_file(options.picture); !status) {
-            return fail_bench("quality", status.error());
+            return fail_command("bench quality", status.error());
         }
     }
     const Result<std::vector<QualityTask>> tasks = read_or_make_tasks(options);
-    if (!tasks.ok()) return fail_bench("quality", tasks.error());
+    if (!tasks.ok()) return fail_command("bench quality", tasks.error());
     const Result<QualityModel> model = open_model(options, *tasks);
-    if (!model.ok()) return fail_bench("quality", model.error());
+    if (!model.ok()) return fail_command("bench quality", model.error());
     if (settings->empty()) *settings = default_policies(model->engine->info());
     const int32_t check_layer = check_layer_of(options.cache_directory, model->engine->info());
     use_check_layer(check_layer, *settings);
     const Result<std::vector<WayFigures>> ways = measure(options, *model, *settings);
-    if (!ways.ok()) return fail_bench("quality", ways.error());
+    if (!ways.ok()) return fail_command("bench quality", ways.error());
     print_report(options, *model, check_layer, *ways);
     if (options.picture.empty()) return kExitOk;
     const Status written =
         write_picture_file(options.picture, draw_quality(*ways, heading(options, *model)));
-    return written.ok() ? kExitOk : fail_bench("quality", written.error());
+    return written.ok() ? kExitOk : fail_command("bench quality", written.error());
 }
 
 // Tasks of a file or generated ones, not both.

@@ -290,15 +290,15 @@ Config broker_config(const Options& options, const std::filesystem::path& model)
 int bench_rag(const Options& options) {
     Result<std::filesystem::path> model =
         options.model.empty() ? timing_model() : Result<std::filesystem::path>(options.model);
-    if (!model) return fail_bench("rag", model.error());
+    if (!model) return fail_command("bench rag", model.error());
     const Config config = broker_config(options, *model);
     Result<std::unique_ptr<LocalServer>> broker = LocalServer::start(config);
-    if (!broker) return fail_bench("rag", broker.error());
+    if (!broker) return fail_command("bench rag", broker.error());
     std::unique_ptr<LlamaServerProcess> peer;
     if (!options.no_peer) {
         Result<std::unique_ptr<LlamaServerProcess>> started = LlamaServerProcess::start(
             {options.llama_server, *model, config.model.n_ctx, options.threads});
-        if (!started) return fail_bench("rag", started.error());
+        if (!started) return fail_command("bench rag", started.error());
         peer = std::move(started).value();
     }
 
@@ -315,12 +315,12 @@ int bench_rag(const Options& options) {
     for (const int n_chunks : options.chunks) {
         const bool with_peer = n_chunks == options.chunks.front();
         RagBench bench(options, **broker, with_peer ? peer.get() : nullptr, n_chunks);
-        if (Status status = bench.run(); !status) return fail_bench("rag", status.error());
+        if (Status status = bench.run(); !status) return fail_command("bench rag", status.error());
         for (const Json& row : bench.rows()) report["rows"].push_back(row);
         for (auto& row : bench.table()) table.push_back(std::move(row));
     }
     Result<Json> decode = measure_decode(options, **broker, peer.get());
-    if (!decode) return fail_bench("rag", decode.error());
+    if (!decode) return fail_command("bench rag", decode.error());
     report["decode"] = *decode;
     const EngineMemory memory = service.stats().memory;
     report["memory_bytes"] = {{"model", service.model().bytes},

@@ -53,11 +53,6 @@ struct Options {
     bool quiet = false;
 };
 
-int fail(const Error& error) {
-    std::fprintf(stderr, "spolia calibrate: %s\n", error.message.c_str());
-    return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
-}
-
 Result<CheckLayerRecord> measure(const Options& options, const QualityModel& model) {
     ProgressBar bar("calibrate", options.quiet);
     const Result<LayerCalibration> calibration =
@@ -131,14 +126,14 @@ Result<std::vector<QualityTask>> own_tasks() {
 int calibrate(const Options& options) {
     const Result<std::vector<QualityTask>> tasks =
         options.tasks.empty() ? own_tasks() : read_task_file(options.tasks);
-    if (!tasks.ok()) return fail(tasks.error());
+    if (!tasks.ok()) return fail_command("calibrate", tasks.error());
     const Result<std::filesystem::path> path = model_or_sample(options.model);
-    if (!path.ok()) return fail(path.error());
+    if (!path.ok()) return fail_command("calibrate", path.error());
     const Result<QualityModel> model =
         open_quality_model({*path, options.gpu_layers, options.threads, 1, options.limit}, *tasks);
-    if (!model.ok()) return fail(model.error());
+    if (!model.ok()) return fail_command("calibrate", model.error());
     const Result<CheckLayerRecord> record = measure(options, *model);
-    if (!record.ok()) return fail(record.error());
+    if (!record.ok()) return fail_command("calibrate", record.error());
     const ModelInfo& info = model->engine->info();
     if (options.format == "json") {
         print_json(options, *record, info);
@@ -147,7 +142,7 @@ int calibrate(const Options& options) {
     }
     if (options.cache_directory.empty()) return kExitOk;
     const Status saved = save(options, *record, info);
-    return saved.ok() ? kExitOk : fail(saved.error());
+    return saved.ok() ? kExitOk : fail_command("calibrate", saved.error());
 }
 
 }  // namespace

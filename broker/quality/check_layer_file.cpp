@@ -5,17 +5,11 @@
 #include <string>
 #include <system_error>
 
+#include "broker/core/whole_file.h"
 #include "broker/log.h"
 #include "broker/wire/json.h"
 
 namespace spolia {
-namespace {
-
-Error io_error(const std::filesystem::path& path, const std::string& why) {
-    return {ErrorCode::kIo, "can't write the check layer to " + path.string() + ": " + why};
-}
-
-}  // namespace
 
 std::filesystem::path check_layer_file(const std::filesystem::path& cache_directory,
                                        const Key128& model) {
@@ -34,18 +28,10 @@ Status write_check_layer(const std::filesystem::path& path, const ModelInfo& mod
                        {"prompts", record.n_prompts},
                        {"rows", record.n_rows},
                        {"layers", layers}};
-    std::error_code error;
-    std::filesystem::create_directories(path.parent_path(), error);
-    if (error) return io_error(path, error.message());
-    std::filesystem::path draft = path;
-    draft += ".new";
-    std::ofstream file(draft);
-    file << json.dump(2) << '\n';
-    file.close();
-    if (!file) return io_error(path, "is the disk full, or the folder not ours?");
-    std::filesystem::rename(draft, path, error);
-    if (error) return io_error(path, error.message());
-    return {};
+    // Where it fails, so does what follows, and says why.
+    std::error_code ignored;
+    std::filesystem::create_directories(path.parent_path(), ignored);
+    return replace_file(path, json.dump(2) + '\n', "the check layer");
 }
 
 Result<int32_t> read_check_layer(const std::filesystem::path& path, const ModelInfo& model) {
