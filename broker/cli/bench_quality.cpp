@@ -38,7 +38,8 @@ it chooses. Compared with dense are the answers (right where they begin with the
 first token's distribution (KL of dense against it, in nats; top-1: the same greedy token), the
 greedy tokens (up to the first difference; whole answers) and the time of all prefills, in this
 process and this run. "of chunk rows" is the share that was recomputed, "of their work" what that
-took of computing all of them: a policy with check layers computes every row in front of them.
+took of computing all of them: a policy with check layers computes more rows in front of them, most
+policies all.
 
 Without --tasks they are generated: short notes about ships, with twelve kinds of questions, as
 `spolia tasks` writes them. The sample model, which is the default, was trained on such notes and
