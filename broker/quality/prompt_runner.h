@@ -20,8 +20,9 @@ namespace spolia {
 struct PromptRun {
     PrefillReport report;
     double prefill_ms = 0;
-    // What mending cost, in rows computed through all layers: a policy with check layers computes its
-    // candidates in front of them, one that sees the query's attention computes the query twice.
+    // What mending cost, in rows computed through all layers: a policy with check layers computes
+    // its candidates in front of them, one that sees the query's attention computes the query
+    // twice.
     double mend_work_rows = 0;
     std::vector<float> logits;  // of the first token
     std::vector<Token> tokens;  // greedy; an end token is the last
