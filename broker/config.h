@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/guard/calibration.h"
+#include "broker/guard/sample.h"
 #include "broker/log.h"
 #include "broker/request.h"
 #include "index/chunker.h"

@@ -31,4 +31,20 @@ double kl_divergence(std::span<const float> p_logits, std::span<const float> q_l
     return std::isnan(kl) ? std::numeric_limits<double>::infinity() : std::max(kl, 0.0);
 }
 
+double doubt(std::span<const float> logits) {
+    assert(!logits.empty());
+    const double sum = log_sum_exp(logits);
+    double first = 0, second = 0;
+    for (const float logit : logits) {
+        const double p = std::exp(logit - sum);
+        if (p > first) {
+            second = first;
+            first = p;
+        } else {
+            second = std::max(second, p);
+        }
+    }
+    return !std::isfinite(sum) ? 1 : 1 - (first - second);
+}
+
 }  // namespace spolia

@@ -22,6 +22,7 @@
 #include "broker/guard/guard.h"
 #include "broker/local_stack.h"
 #include "broker/quality/check_layer_file.h"
+#include "broker/wire/guard_state.h"
 #include "reuse/rope.h"
 
 namespace spolia {
@@ -160,6 +161,15 @@ void check_layer(const std::filesystem::path& folder, const ModelInfo& model, Fi
                  {{"layer", kCheckLayerUncalibrated}});
 }
 
+std::string describe(const GuardRegion& region) {
+    if (region.empty()) return "nothing";
+    if (region == GuardRegion::everything()) return "everything";
+    char text[64];
+    std::snprintf(text, sizeof text, "risks up to %.3g and doubts up to %.3g", region.max_risk,
+                  region.max_doubt);
+    return text;
+}
+
 // What shadows have said so far, as the cache folder has it, under the configured budget.
 void check_guard(const Config& config, const ModelInfo& model, Findings& findings) {
     const std::filesystem::path path = guard_file(config.cache.directory, model.fingerprint);
@@ -170,28 +180,21 @@ void check_guard(const Config& config, const ModelInfo& model, Findings& finding
     const Result<std::vector<RungRecord>> records = read_guard_file(path, model.fingerprint);
     if (!records.ok()) {
         const bool none = records.error().code == ErrorCode::kNotFound;
-        return findings.add(
-            "guard", none ? Verdict::kOk : Verdict::kWarning,
-            none ? "not calibrated yet: guarded requests run dense until " +
-                       std::to_string(Calibration::samples_needed(config.reuse.budget)) +
-                       " of them were compared"
-                 : records.error().message + "; it will be set aside");
+        return findings.add("guard", none ? Verdict::kOk : Verdict::kWarning,
+                            none ? "not calibrated yet: guarded requests run dense until " +
+                                       std::to_string(Trial::samples_needed(
+                                           config.reuse.budget, Calibration::kSamplesMax)) +
+                                       " of them were compared"
+                                 : records.error().message + "; it will be set aside");
     }
     Guard guard(config.reuse.budget);
     guard.restore(*records);
     for (const RungState& rung : guard.states()) {
-        char serves[64] = "serves nothing";
-        if (rung.max_risk)
-            std::snprintf(serves, sizeof serves, "serves up to risk %.3g", *rung.max_risk);
         findings.add("guard", rung.demoted ? Verdict::kWarning : Verdict::kOk,
-                     rung.label + ": " + std::to_string(rung.n_samples) + " samples, " + serves +
-                         (rung.demoted ? ", demoted" : "") + ", " +
+                     rung.label + ": " + std::to_string(rung.n_samples) + " samples, serves " +
+                         describe(rung.serves) + (rung.demoted ? ", demoted" : "") + ", " +
                          std::to_string(rung.n_demotions) + " demotions",
-                     {{"rung", rung.label},
-                      {"samples", rung.n_samples},
-                      {"max_risk", rung.max_risk ? Json(*rung.max_risk) : Json(nullptr)},
-                      {"demoted", rung.demoted},
-                      {"demotions", rung.n_demotions}});
+                     rung_state_json(rung));
     }
 }
 

@@ -57,6 +57,7 @@ ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const Fi
     }
     serving.rung = &ladder[*decision.rung];
     serving.predicted_kl = decision.predicted_kl;
+    serving.max_doubt = decision.max_doubt;
     serving.plan = std::move(plans[*decision.rung]);
     if (serving.plan.mend) serving.selector = serving.rung->selector.get();
     return serving;

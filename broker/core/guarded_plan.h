@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <limits>
 #include <vector>
 
 #include "broker/core/core_state.h"
@@ -16,7 +16,9 @@ struct ServingPlan {
     const Selector* selector = nullptr;  // null: nothing to mend
     const Rung* rung = nullptr;          // the guarded request's that was taken
     double predicted_kl = 0;             // of the rung
-    std::string_view refusal;            // why the guard let none serve it; empty: it was not asked
+    // With more doubt about the first token the prompt is computed densely after all.
+    double max_doubt = std::numeric_limits<double>::infinity();
+    std::string_view refusal;  // why the guard let none serve it; empty: it was not asked
     GuardTrace trace;
 };
 

@@ -85,7 +85,7 @@ public:
         shadow_queue_depth_.Set(stats.shadow_queue_depth);
         for (const RungState& rung : stats.guard) {
             guard_samples_.Add({{"rung", rung.label}}).Set(static_cast<double>(rung.n_samples));
-            guard_serves_.Add({{"rung", rung.label}}).Set(rung.max_risk ? 1 : 0);
+            guard_serves_.Add({{"rung", rung.label}}).Set(rung.serves.empty() ? 0 : 1);
         }
         return prometheus::TextSerializer().Serialize(registry_.Collect());
     }

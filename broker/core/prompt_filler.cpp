@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/log.h"
+#include "reuse/divergence.h"
 
 namespace spolia {
 namespace {
@@ -62,7 +63,7 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     }
     assert(match);
     generation.sequence = match->sequence;
-    PlanInput input = plan_input(prompt, match->n_exact, engine_, options_);
+    const PlanInput input = plan_input(prompt, match->n_exact, engine_, options_);
     PinnedPlan pinned = plan_and_pin(input, prompt);
     learn_from(pinned.serving.plan, prompt.tokens);
     start(generation, pinned.serving, begin);
@@ -76,13 +77,11 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     Result<PrefillReport> report = prefill(generation, pinned, timed_tick);
     if (!report && !pinned.blocks.empty() && report.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kError, "reuse failed, computing all rows: " + report.error().message);
-        input.n_held = 0;
-        pinned = {};
-        pinned.serving.plan = plan_prompt(input, nothing_resident, CostModel());
-        {
-            MutexLock lock(state_.mutex);
-            state_.sequences.clear(generation.sequence);
-        }
+        pinned = after_failure(input, generation);
+        start(generation, pinned.serving, begin);
+        report = prefill(generation, pinned, timed_tick);
+    } else if (report && doubt(engine_.logits(generation.sequence)) > pinned.serving.max_doubt) {
+        pinned = after_doubt(input, generation, std::move(pinned));
         start(generation, pinned.serving, begin);
         report = prefill(generation, pinned, timed_tick);
     }
@@ -127,6 +126,33 @@ PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
                           .blocks = {}};
         if (pin(pinned, input.tokens, unavailable)) return pinned;
     }
+}
+
+PromptFiller::PinnedPlan PromptFiller::after_failure(PlanInput input,
+                                                     const Generation& generation) {
+    input.n_held = 0;
+    PinnedPlan pinned;
+    pinned.serving.plan = plan_prompt(input, nothing_resident, CostModel());
+    MutexLock lock(state_.mutex);
+    state_.sequences.clear(generation.sequence);
+    return pinned;
+}
+
+PromptFiller::PinnedPlan PromptFiller::after_doubt(PlanInput input, const Generation& generation,
+                                                   PinnedPlan&& doubtful) {
+    GuardTrace trace = std::move(doubtful.serving.trace);
+    trace.doubted = std::exchange(trace.served, std::nullopt);
+    input.n_held = doubtful.serving.plan.n_dense();
+    {
+        MutexLock lock(state_.mutex);
+        state_.sequences.filled(generation.sequence, generation.prompt.tokens, input.n_held);
+        state_.sequences.release(generation.sequence);
+    }
+    input.refusal = kInDoubt;
+    PinnedPlan pinned = plan_and_pin(input, generation.prompt);
+    pinned.serving.refusal = kInDoubt;
+    pinned.serving.trace = std::move(trace);
+    return pinned;
 }
 
 bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,

@@ -41,6 +41,10 @@ private:
 
     void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
     PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt);
+    // In place of a composed plan: what failed, with nothing reused; what came out doubtful,
+    // without what it composed.
+    PinnedPlan after_failure(PlanInput input, const Generation& generation);
+    PinnedPlan after_doubt(PlanInput input, const Generation& generation, PinnedPlan&& doubtful);
     bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
     void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
     Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "broker/guard/calibration.h"
+#include "broker/guard/sample.h"
 #include "broker/request.h"
 #include "index/result.h"
 #include "reuse/engine.h"

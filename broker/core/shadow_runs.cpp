@@ -35,10 +35,13 @@ std::vector<size_t> ShadowRuns::wanted_rungs(const Generation& generation) {
     const bool chosen = by_chance();
     std::vector<size_t> wanted;
     const auto learning = [&](size_t i) REQUIRES(state_.mutex) {
-        return chosen || state_.guard.learning(policy.ladder[i].label, policy.budget);
+        return chosen || state_.guard.learning(policy.ladder[i].label);
     };
+    size_t n_reached = trace.rungs.size();
+    if (trace.served) n_reached = *trace.served;
+    if (trace.doubted) n_reached = *trace.doubted + 1;
     MutexLock lock(state_.mutex);
-    for (size_t i = trace.served.value_or(trace.rungs.size()); i-- > 0;) {
+    for (size_t i = n_reached; i-- > 0;) {
         if (learning(i)) wanted.push_back(i);
     }
     if (!trace.served) return wanted;
@@ -150,40 +153,56 @@ Result<std::vector<float>> ShadowRuns::prefill(const Job& job, PrefillPlan plan,
 }
 
 void ShadowRuns::learn(Job& job, std::vector<float> logits) {
-    const size_t index = job.wanted.back();
-    const RungTrace& rung = job.trace.rungs[index];
-    const std::string& label = job.ladder[index].label;
+    const size_t rung = job.wanted.back();
     const bool served = job.trace.served.has_value();
     // Whichever way the request went, from here on the job has the dense logits.
     if (served) std::swap(job.logits, logits);
     job.trace.served.reset();
-    const GuardSample sample{.risk = rung.risk,
+    const GuardSample sample{.risk = job.trace.rungs[rung].risk,
+                             .doubt = doubt(logits),
                              .kl = kl_divergence(job.logits, logits),
                              .same_first = same_top(job.logits, logits),
                              .prompt = hash_bytes(std::as_bytes(std::span(job.tokens))).low};
     metrics_.shadow_compared(sample.kl);
     ++n_unsaved_;
-    if (served) return learn_of_served(job, rung, label, sample);
-    MutexLock lock(state_.mutex);
-    state_.guard.observe(label, sample);
+    const GuardChange change =
+        served ? learn_of_served(job, rung, sample) : observe(job, rung, sample);
+    if (change != GuardChange::kNone) restart_dearer(job, rung);
 }
 
-void ShadowRuns::learn_of_served(const Job& job, const RungTrace& rung, const std::string& label,
-                                 const GuardSample& sample) {
-    if (!(sample.kl <= job.budget.max_kl) || !sample.same_first) suspect(job, rung);
-    bool demoted = false;
+GuardChange ShadowRuns::observe(const Job& job, size_t rung, const GuardSample& sample) {
+    MutexLock lock(state_.mutex);
+    return state_.guard.observe(job.ladder[rung].label, sample);
+}
+
+// Their samples were drawn from the requests that reached them until now.
+void ShadowRuns::restart_dearer(Job& job, size_t rung) {
+    std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
+    MutexLock lock(state_.mutex);
+    for (size_t dearer = rung + 1; dearer < job.ladder.size(); ++dearer) {
+        state_.guard.restart(job.ladder[dearer].label);
+    }
+}
+
+GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const GuardSample& sample) {
+    if (!(sample.kl <= job.budget.max_kl) || !sample.same_first) {
+        suspect(job, job.trace.rungs[rung]);
+    }
+    const std::string& label = job.ladder[rung].label;
+    GuardChange change = GuardChange::kNone;
     {
         MutexLock lock(state_.mutex);
-        demoted = state_.guard.observe_served(label, sample, job.budget);
+        change = state_.guard.observe_served(label, sample, job.budget);
         state_.receipts.measured(job.tenant, job.request_id, sample.kl, sample.same_first);
     }
-    if (!demoted) return;
+    if (change != GuardChange::kDemotion) return change;
     metrics_.guard_demoted();
     log_event(LogLevel::kWarning,
               "answers differ more than the budget allows: not served so until calibrated anew",
               {{"rung", std::string_view(label)}, {"kl", sample.kl}});
     renew_suspects();
     save();
+    return change;
 }
 
 void ShadowRuns::suspect(const Job& job, const RungTrace& rung) {

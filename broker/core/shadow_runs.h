@@ -72,8 +72,9 @@ private:
                                        const PrefillTick& tick);
     Result<std::vector<float>> prefill(const Job& job, PrefillPlan plan, const PrefillTick& tick);
     void learn(Job& job, std::vector<float> logits);
-    void learn_of_served(const Job& job, const RungTrace& rung, const std::string& label,
-                         const GuardSample& sample);
+    GuardChange observe(const Job& job, size_t rung, const GuardSample& sample);
+    GuardChange learn_of_served(const Job& job, size_t rung, const GuardSample& sample);
+    void restart_dearer(Job& job, size_t rung);
     void suspect(const Job& job, const RungTrace& rung);
     void renew_suspects();
 

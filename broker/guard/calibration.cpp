@@ -2,60 +2,76 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <iterator>
+#include <span>
 
 namespace spolia {
 namespace {
 
 // Stands for what is not finite, which files and averages can't take.
 constexpr double kLargest = 1e9;
+constexpr size_t kTrialsMax = 4;
 
 double finite(double value) {
     return std::isnan(value) ? kLargest : std::clamp(value, 0.0, kLargest);
 }
 
-// (k + 1) / (n + 1) <= allowance, blind to the last bits of 1 - 0.99.
-bool within(size_t k, size_t n, double allowance) {
-    return static_cast<double>(k + 1) <= allowance * static_cast<double>(n + 1) * (1 + 1e-9);
+GuardSample finite(GuardSample sample) {
+    sample.risk = finite(sample.risk);
+    sample.doubt = finite(sample.doubt);
+    sample.kl = finite(sample.kl);
+    return sample;
 }
 
 }  // namespace
 
-void Calibration::push(GuardSample sample) {
-    sample.risk = finite(sample.risk);
-    sample.kl = finite(sample.kl);
-    std::erase_if(samples_, [&](const GuardSample& old) { return old.prompt == sample.prompt; });
-    samples_.push_back(sample);
-    if (samples_.size() > kSamplesMax) samples_.pop_front();
-}
-
-void Calibration::add(const GuardSample& sample) {
-    push(sample);
+bool Calibration::add(const GuardSample& sample) {
+    if (!prompts_.insert(sample.prompt).second) return false;
+    if (samples_.size() >= kSamplesMax) {
+        const std::vector<GuardSample> newer(
+            samples_.begin() + static_cast<std::ptrdiff_t>(kSamplesMax / 2), samples_.end());
+        assign(newer);
+        prompts_.insert(sample.prompt);
+    }
+    samples_.push_back(finite(sample));
+    for (Trial& trial : trials_) trial.add(samples_);
     fit();
+    return true;
 }
 
 void Calibration::assign(const std::vector<GuardSample>& samples) {
     samples_.clear();
-    for (const GuardSample& sample : samples) push(sample);
+    prompts_.clear();
+    trials_.clear();
+    const size_t n_old = samples.size() > kSamplesMax ? samples.size() - kSamplesMax : 0;
+    for (const GuardSample& sample : std::span(samples).subspan(n_old)) {
+        if (prompts_.insert(sample.prompt).second) samples_.push_back(finite(sample));
+    }
     fit();
 }
 
-void Calibration::keep_newest(size_t n) {
-    if (samples_.size() <= n) return;
-    samples_.erase(samples_.begin(), samples_.end() - static_cast<std::ptrdiff_t>(n));
-    fit();
+const Trial& Calibration::trial(const GuardBudget& budget) const {
+    const auto held = std::ranges::find(trials_, budget, &Trial::budget);
+    if (held != trials_.end()) {
+        trials_.splice(trials_.begin(), trials_, held);
+        return trials_.front();
+    }
+    if (trials_.size() >= kTrialsMax) trials_.pop_back();
+    Trial& trial = trials_.emplace_front(budget);
+    for (size_t n = 1; n <= samples_.size(); ++n) trial.add(std::span(samples_).first(n));
+    return trial;
 }
 
 // Pool adjacent violators. Samples of equal risk are one run from the start: nothing tells them
 // apart.
 void Calibration::fit() {
-    by_risk_.assign(samples_.begin(), samples_.end());
-    std::ranges::sort(by_risk_, {}, &GuardSample::risk);
+    std::vector<GuardSample> by_risk(samples_);
+    std::ranges::sort(by_risk, {}, &GuardSample::risk);
     levels_.clear();
-    for (size_t i = 0; i < by_risk_.size();) {
-        Level level{.risk = by_risk_[i].risk, .kl = 0, .n = 0};
-        for (; i < by_risk_.size() && by_risk_[i].risk == level.risk; ++i) {
-            level.kl += by_risk_[i].kl;
+    for (size_t i = 0; i < by_risk.size();) {
+        Level level{.risk = by_risk[i].risk, .kl = 0, .n = 0};
+        for (; i < by_risk.size() && by_risk[i].risk == level.risk; ++i) {
+            level.kl += by_risk[i].kl;
             ++level.n;
         }
         level.kl /= static_cast<double>(level.n);
@@ -71,29 +87,6 @@ void Calibration::fit() {
         }
         levels_.push_back(level);
     }
-}
-
-size_t Calibration::samples_needed(const GuardBudget& budget) {
-    const double allowance = std::min(1 - kGuardCoverage, 1 - budget.min_agreement);
-    if (!(allowance > 0)) return std::numeric_limits<size_t>::max();
-    const double needed = std::ceil(1 / (allowance * (1 + 1e-9))) - 1;
-    return needed < 1e15 ? static_cast<size_t>(needed) : std::numeric_limits<size_t>::max();
-}
-
-std::optional<double> Calibration::max_risk(const GuardBudget& budget) const {
-    std::optional<double> largest;
-    size_t n_over = 0, n_disagree = 0;
-    for (size_t i = 0; i < by_risk_.size(); ++i) {
-        n_over += by_risk_[i].kl > budget.max_kl;
-        n_disagree += !by_risk_[i].same_first;
-        // All samples of one risk are served or none.
-        if (i + 1 < by_risk_.size() && by_risk_[i + 1].risk == by_risk_[i].risk) continue;
-        if (within(n_over, i + 1, 1 - kGuardCoverage) &&
-            within(n_disagree, i + 1, 1 - budget.min_agreement)) {
-            largest = by_risk_[i].risk;
-        }
-    }
-    return largest;
 }
 
 double Calibration::predicted_kl(double risk) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace spolia {
 namespace {
@@ -14,16 +15,11 @@ constexpr size_t kServedMax = 100;
 constexpr double kImprobable = 0.0005;
 // Shadows of all requests up to here, then a share of them.
 constexpr size_t kProvingSamples = 20;
-// The same while nothing is served. A rung that may serve nothing remembers no more than this, or
-// it would answer for a bad time long after it is over.
-constexpr size_t kLearningSamples = 300;
 
 // What time mends, first: it is what a user should hear of.
 int rank(std::string_view refusal) {
     return refusal == kDemoted ? 2 : refusal == kUncalibrated ? 1 : 0;
 }
-
-size_t samples_to_learn(size_t n_needed) { return std::max(kLearningSamples, n_needed); }
 
 }  // namespace
 
@@ -38,11 +34,18 @@ double binomial_tail(size_t n, size_t k, double p) {
     return std::max(0.0, 1 - below);
 }
 
-Guard::Rung* Guard::rung(std::string_view label) {
+Guard::Rung& Guard::rung(std::string_view label) {
     const auto found = rungs_.find(label);
-    if (found != rungs_.end()) return &found->second;
-    if (rungs_.size() >= kRungsMax) return nullptr;
-    return &rungs_[std::string(label)];
+    if (found != rungs_.end()) return found->second;
+    if (rungs_.size() >= kRungsMax) forget_one();
+    return rungs_[std::string(label)];
+}
+
+void Guard::forget_one() {
+    const auto forgotten = std::ranges::min_element(rungs_, {}, [](const auto& entry) {
+        return std::pair(entry.second.expected, entry.second.last_sample);
+    });
+    if (!forgotten->second.expected) rungs_.erase(forgotten);
 }
 
 const Guard::Rung* Guard::find(std::string_view label) const {
@@ -52,17 +55,20 @@ const Guard::Rung* Guard::find(std::string_view label) const {
 
 GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& budget) const {
     GuardDecision decision{.rung = {}, .refusal = kOverBudget};
-    const size_t n_needed = Calibration::samples_needed(budget);
-    if (n_needed > Calibration::kSamplesMax) return decision;
+    const size_t n_needed = Trial::samples_needed(budget, Calibration::kSamplesMax);
     for (size_t i = 0; i < rungs.size(); ++i) {
         const Rung* known = find(rungs[i].label);
-        if (known != nullptr && known->calibration.samples().size() >= n_needed) {
-            const std::optional<double> max_risk = known->calibration.max_risk(budget);
-            if (!max_risk || !(rungs[i].risk <= *max_risk)) continue;
-            return {.rung = i,
-                    .refusal = {},
-                    .predicted_kl = known->calibration.predicted_kl(rungs[i].risk)};
+        if (known != nullptr) {
+            const GuardRegion serves = known->calibration.trial(budget).serves();
+            if (rungs[i].risk <= serves.max_risk) {
+                return {.rung = i,
+                        .max_doubt = serves.max_doubt,
+                        .refusal = {},
+                        .predicted_kl = known->calibration.predicted_kl(rungs[i].risk)};
+            }
         }
+        const size_t n_samples = known == nullptr ? 0 : known->calibration.samples().size();
+        if (n_needed > Calibration::kSamplesMax || n_samples >= n_needed) continue;
         const std::string_view refusal =
             known != nullptr && known->demoted ? kDemoted : kUncalibrated;
         if (rank(refusal) > rank(decision.refusal)) decision.refusal = refusal;
@@ -70,13 +76,12 @@ GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& 
     return decision;
 }
 
-bool Guard::learning(std::string_view label, const GuardBudget& budget) const {
-    const size_t n_needed = Calibration::samples_needed(budget);
-    if (n_needed > Calibration::kSamplesMax) return false;
+bool Guard::learning(std::string_view label) const {
+    if (Trial::samples_needed(budget_, Calibration::kSamplesMax) > Calibration::kSamplesMax) {
+        return false;
+    }
     const Rung* known = find(label);
-    if (known == nullptr) return rungs_.size() < kRungsMax;
-    return known->calibration.samples().size() < samples_to_learn(n_needed) &&
-           !known->calibration.max_risk(budget);
+    return known == nullptr || !known->calibration.trial(budget_).proven();
 }
 
 bool Guard::proving(std::string_view label) const {
@@ -84,32 +89,39 @@ bool Guard::proving(std::string_view label) const {
     return known != nullptr && known->served.size() < kProvingSamples;
 }
 
-void Guard::observe(std::string_view label, const GuardSample& sample) {
-    Rung* known = rung(label);
-    if (known == nullptr) return;
-    Calibration& calibration = known->calibration;
-    calibration.add(sample);
-    const size_t n_needed = Calibration::samples_needed(budget_);
-    if (calibration.samples().size() >= n_needed) known->demoted = false;
-    if (!calibration.max_risk(budget_)) calibration.keep_newest(samples_to_learn(n_needed));
+GuardChange Guard::observe(std::string_view label, const GuardSample& sample) {
+    Rung& known = rung(label);
+    known.last_sample = ++n_samples_;
+    const GuardRegion before = known.calibration.trial(budget_).serves();
+    known.calibration.add(sample);
+    const GuardRegion after = known.calibration.trial(budget_).serves();
+    if (!after.empty()) known.demoted = false;
+    return after == before ? GuardChange::kNone : GuardChange::kServes;
 }
 
-bool Guard::observe_served(std::string_view label, const GuardSample& sample,
-                           const GuardBudget& budget) {
-    Rung* known = rung(label);
+GuardChange Guard::observe_served(std::string_view label, const GuardSample& sample,
+                                  const GuardBudget& budget) {
     // A request that was served before the rung was demoted says nothing new.
-    if (known == nullptr || known->demoted) return false;
-    observe(label, sample);
-    known->served.push_back({.over = !(sample.kl <= budget.max_kl),
-                             .disagrees = !sample.same_first,
-                             .disagreement_allowed = 1 - budget.min_agreement});
-    if (known->served.size() > kServedMax) known->served.pop_front();
-    if (!breaks_promise(known->served)) return false;
-    known->calibration.clear();
-    known->served.clear();
-    known->demoted = true;
-    ++known->n_demotions;
-    return true;
+    if (rung(label).demoted) return GuardChange::kNone;
+    const GuardChange change = observe(label, sample);
+    Rung& known = rung(label);
+    std::erase_if(known.served, [&](const Served& other) { return other.prompt == sample.prompt; });
+    known.served.push_back({.prompt = sample.prompt,
+                            .over = !(sample.kl <= budget.max_kl),
+                            .disagrees = !sample.same_first,
+                            .disagreement_allowed = 1 - budget.min_agreement});
+    if (known.served.size() > kServedMax) known.served.pop_front();
+    if (!breaks_promise(known.served)) return change;
+    restart(label);
+    known.demoted = true;
+    ++known.n_demotions;
+    return GuardChange::kDemotion;
+}
+
+void Guard::restart(std::string_view label) {
+    Rung& known = rung(label);
+    known.calibration.clear();
+    known.served.clear();
 }
 
 bool Guard::breaks_promise(const std::deque<Served>& served) {
@@ -133,7 +145,7 @@ std::vector<RungState> Guard::states() const {
     for (const auto& [label, known] : rungs_) {
         states.push_back({.label = label,
                           .n_samples = known.calibration.samples().size(),
-                          .max_risk = known.calibration.max_risk(budget_),
+                          .serves = known.calibration.trial(budget_).serves(),
                           .demoted = known.demoted,
                           .n_demotions = known.n_demotions});
     }
@@ -143,10 +155,10 @@ std::vector<RungState> Guard::states() const {
 std::vector<RungRecord> Guard::records() const {
     std::vector<RungRecord> records;
     for (const auto& [label, known] : rungs_) {
-        const std::deque<GuardSample>& samples = known.calibration.samples();
+        const std::vector<GuardSample>& samples = known.calibration.samples();
         if (samples.empty() && known.n_demotions == 0) continue;
         records.push_back({.label = label,
-                           .samples = {samples.begin(), samples.end()},
+                           .samples = samples,
                            .demoted = known.demoted,
                            .n_demotions = known.n_demotions});
     }
@@ -155,11 +167,10 @@ std::vector<RungRecord> Guard::records() const {
 
 void Guard::restore(const std::vector<RungRecord>& records) {
     for (const RungRecord& record : records) {
-        Rung* known = rung(record.label);
-        if (known == nullptr) return;
-        known->calibration.assign(record.samples);
-        known->demoted = record.demoted;
-        known->n_demotions = record.n_demotions;
+        Rung& known = rung(record.label);
+        known.calibration.assign(record.samples);
+        known.demoted = record.demoted;
+        known.n_demotions = record.n_demotions;
     }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "broker/guard/calibration.h"
+#include "broker/guard/sample.h"
 
 namespace spolia {
 
@@ -18,6 +19,7 @@ namespace spolia {
 inline constexpr std::string_view kUncalibrated = "uncalibrated";
 inline constexpr std::string_view kOverBudget = "over_budget";
 inline constexpr std::string_view kDemoted = "demoted";
+inline constexpr std::string_view kInDoubt = "in_doubt";  // found out after it was composed
 
 // A rung of a request's ladder, as the guard is asked about it.
 struct RungRisk {
@@ -27,8 +29,16 @@ struct RungRisk {
 
 struct GuardDecision {
     std::optional<size_t> rung;  // index of the cheapest one that may serve; nullopt: dense
+    double max_doubt = 0;        // what it composes with more doubt runs dense all the same
     std::string_view refusal;    // why dense
     double predicted_kl = 0;     // of the rung
+};
+
+// What a sample changed about its rung.
+enum class GuardChange : uint8_t {
+    kNone,
+    kServes,    // it serves other requests now, or none, or some for the first time
+    kDemotion,  // it broke its promise
 };
 
 // What outlives the process of one rung.
@@ -43,7 +53,7 @@ struct RungRecord {
 struct RungState {
     std::string label;
     size_t n_samples = 0;
-    std::optional<double> max_risk = {};  // served up to; nullopt: serves nothing
+    GuardRegion serves = GuardRegion::nothing();
     bool demoted = false;
     uint64_t n_demotions = 0;
 };
@@ -53,31 +63,36 @@ double binomial_tail(size_t n, size_t k, double p);
 
 // Decides which rung of a ladder a request may be served by, from what shadow prefills said of each
 // rung; a rung is known by its label, whoever asks for it. A rung that breaks its promise on
-// requests it served is demoted: its samples are dropped, and it serves nothing until there are
-// enough new ones. Pure state, not thread-safe.
+// requests it served is demoted: its samples are dropped, and it serves nothing until fresh ones
+// prove it again. Pure state, not thread-safe.
 class Guard {
 public:
-    // Clients name settings of their own: those beyond the bound are never served under guard.
+    // Clients name settings of their own: beyond the bound, the one of theirs that was left alone
+    // for the longest time is forgotten.
     static constexpr size_t kRungsMax = 64;
 
     explicit Guard(const GuardBudget& budget) : budget_(budget) {}
 
-    // Makes sure that there is room for a rung that the configuration names.
-    void expect(std::string_view label) { (void)rung(label); }
+    // A rung that the configuration names is never forgotten.
+    void expect(std::string_view label) { rung(label).expected = true; }
 
     // Rungs come cheapest first.
     GuardDecision decide(std::span<const RungRisk> rungs, const GuardBudget& budget) const;
 
     // Whether every request that could be compared should be, not only a share of them: to serve
-    // soon, or to find out soon whether what it serves is right.
-    bool learning(std::string_view label, const GuardBudget& budget) const;
+    // soon, or to find out soon whether what it serves is right. Other budgets than the default one
+    // make do with the share.
+    bool learning(std::string_view label) const;
     bool proving(std::string_view label) const;
 
-    // A shadow of a request that ran dense.
-    void observe(std::string_view label, const GuardSample& sample);
-    // A shadow of a request that the rung served under `budget`. True when that demoted it.
-    bool observe_served(std::string_view label, const GuardSample& sample,
-                        const GuardBudget& budget);
+    // A shadow of a request that ran dense, or that the rung served under `budget`. Once it changes
+    // what the rung serves, other requests reach the dearer ones of a ladder than those that their
+    // samples were drawn from: those are for restart().
+    GuardChange observe(std::string_view label, const GuardSample& sample);
+    GuardChange observe_served(std::string_view label, const GuardSample& sample,
+                               const GuardBudget& budget);
+    // Drops what is known of the rung, but for its past.
+    void restart(std::string_view label);
 
     std::vector<RungState> states() const;
     std::vector<RungRecord> records() const;
@@ -86,6 +101,7 @@ public:
 
 private:
     struct Served {
+        uint64_t prompt = 0;
         bool over = false;
         bool disagrees = false;
         double disagreement_allowed = 0;
@@ -95,14 +111,18 @@ private:
         std::deque<Served> served;  // the last requests served that were shadowed
         bool demoted = false;
         uint64_t n_demotions = 0;
+        bool expected = false;
+        uint64_t last_sample = 0;  // by n_samples_
     };
 
-    Rung* rung(std::string_view label);
+    Rung& rung(std::string_view label);
+    void forget_one();
     const Rung* find(std::string_view label) const;
     static bool breaks_promise(const std::deque<Served>& served);
 
     GuardBudget budget_;
     std::map<std::string, Rung, std::less<>> rungs_;
+    uint64_t n_samples_ = 0;
 };
 
 }  // namespace spolia

@@ -1,19 +1,18 @@
 #include "broker/wire/guard_state.h"
 
+#include <cmath>
 #include <utility>
-
-#include "broker/wire/json.h"
 
 namespace spolia {
 namespace {
 
 // Goes up when the format changes, or what a selector's settings and risks mean.
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 Json rung_json(const RungRecord& rung) {
     Json samples = Json::array();
     for (const GuardSample& sample : rung.samples) {
-        samples.push_back({sample.risk, sample.kl, sample.same_first, sample.prompt});
+        samples.push_back({sample.risk, sample.doubt, sample.kl, sample.same_first, sample.prompt});
     }
     return {{"label", rung.label},
             {"demoted", rung.demoted},
@@ -29,11 +28,20 @@ RungRecord rung_of(const Json& json) {
                     .n_demotions = json.at("demotions").get<uint64_t>()};
     for (const Json& sample : json.at("samples")) {
         rung.samples.push_back({.risk = sample.at(0).get<double>(),
-                                .kl = sample.at(1).get<double>(),
-                                .same_first = sample.at(2).get<bool>(),
-                                .prompt = sample.at(3).get<uint64_t>()});
+                                .doubt = sample.at(1).get<double>(),
+                                .kl = sample.at(2).get<double>(),
+                                .same_first = sample.at(3).get<bool>(),
+                                .prompt = sample.at(4).get<uint64_t>()});
     }
     return rung;
+}
+
+// null: no limit.
+Json limit_json(double limit) { return std::isinf(limit) ? Json(nullptr) : Json(limit); }
+
+Json region_json(const GuardRegion& region) {
+    if (region.empty()) return nullptr;
+    return {{"max_risk", limit_json(region.max_risk)}, {"max_doubt", limit_json(region.max_doubt)}};
 }
 
 Error corrupt(std::string message) { return {ErrorCode::kCorrupt, std::move(message)}; }
@@ -63,6 +71,14 @@ Result<std::vector<RungRecord>> parse_guard_state(std::string_view text, const K
     } catch (const Json::exception&) {
         return corrupt("is damaged");
     }
+}
+
+Json rung_state_json(const RungState& rung) {
+    return {{"rung", rung.label},
+            {"samples", rung.n_samples},
+            {"serves", region_json(rung.serves)},
+            {"demoted", rung.demoted},
+            {"demotions", rung.n_demotions}};
 }
 
 }  // namespace spolia

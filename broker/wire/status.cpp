@@ -1,5 +1,6 @@
 #include "broker/wire/status.h"
 
+#include "broker/wire/guard_state.h"
 #include "broker/wire/json.h"
 
 namespace spolia {
@@ -27,13 +28,7 @@ Json part_json(const PlanPreview::Part& part) {
 
 Json guard_json(const std::vector<RungState>& rungs) {
     Json list = Json::array();
-    for (const RungState& rung : rungs) {
-        list.push_back({{"rung", rung.label},
-                        {"samples", rung.n_samples},
-                        {"max_risk", rung.max_risk ? Json(*rung.max_risk) : Json(nullptr)},
-                        {"demoted", rung.demoted},
-                        {"demotions", rung.n_demotions}});
-    }
+    for (const RungState& rung : rungs) list.push_back(rung_state_json(rung));
     return list;
 }
 

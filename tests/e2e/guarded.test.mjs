@@ -9,7 +9,7 @@ import { Server } from './support/server.mjs';
 import { model } from './support/settings.mjs';
 
 // Fewer samples allow nothing.
-const kSamplesNeeded = 99;
+const kSamplesNeeded = 249;
 const kDocuments = 4;
 const kCheapest = 'cacheblend:ratio=0.15,layer=1';
 // Wide enough for random weights, whose likeliest tokens are near ties.
@@ -76,10 +76,9 @@ test('a guarded request is served from blocks once shadows allow it', async (t) 
 
   const doctor = ['doctor', '--model', model, '--cache-dir', folder, '--format', 'json'];
   const report = JSON.parse((await run([...doctor, ...kBudget])).stdout);
-  const rungs = report.findings.filter(({ check }) => check === 'guard');
-  assert.equal(rungs.length, 3);
-  const [{ figures }] = rungs;
+  const [{ figures }] = report.findings.filter(({ check }) => check === 'guard');
   assert.equal(figures.rung, kCheapest);
+  assert.deepEqual(figures.serves, { max_risk: null, max_doubt: null });
   assert.ok(figures.samples >= kSamplesNeeded);
 
   const again = await Server.start(t, { args });

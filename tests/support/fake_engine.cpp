@@ -257,6 +257,10 @@ void FakeEngine::diverge(const PrefillPlan& plan, Sequence& sequence) const {
                                       [](const PlacedBlock& block) { return !block.exact; });
     if (!composed) return;
     set_logits(sequence.logits, dense_states(plan.tokens).back());
+    if (control_.certainty) {
+        *std::max_element(sequence.logits.begin(), sequence.logits.end()) +=
+            control_.certainty(plan);
+    }
     *std::min_element(sequence.logits.begin(), sequence.logits.end()) += control_.divergence(plan);
 }
 

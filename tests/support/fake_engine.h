@@ -42,6 +42,9 @@ struct FakeEngineControl {
     // a KL below 0.001, 20 another token and a KL above 10. Unset: its logits have nothing to do
     // with those of dense compute.
     std::function<float(const PrefillPlan& plan)> divergence;
+    // With `divergence`: what is added to the likeliest logit of a composed prompt before. 20
+    // leaves no doubt; without it, all tokens are about equally likely.
+    std::function<float(const PrefillPlan& plan)> certainty;
 
     std::atomic<int> prefills_to_fail = 0;  // after their first batch
     std::atomic<int> decodes_to_fail = 0;

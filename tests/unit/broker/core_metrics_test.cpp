@@ -32,7 +32,8 @@ TEST(Metrics, ExportsWhatReceiptsAndStoresSay) {
     metrics.shadow_ended("cancelled");
     metrics.guard_demoted();
     ServiceStats stats;
-    stats.guard = {{.label = "none", .n_samples = 120, .max_risk = 1.0}, {.label = "epic"}};
+    stats.guard = {{.label = "none", .n_samples = 120, .serves = GuardRegion::everything()},
+                   {.label = "epic"}};
     stats.blocks.ram_bytes = 1000;
     stats.blocks.disk_bytes = 3000;
     stats.blocks.ram_evictions = 2;

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace spolia {
 namespace {
@@ -28,61 +30,95 @@ TEST(BinomialTail, AddsUpTheChances) {
     EXPECT_DOUBLE_EQ(binomial_tail(0, 0, 0.3), 1);
 }
 
+// Samples that prove a flawless rung under the default budget.
+const size_t kEnough = Trial::samples_needed(kBudget, Calibration::kSamplesMax);
+
+std::vector<RungRisk> rungs_at(double risk) { return {{"cheap", risk}, {"dear", risk}}; }
+
 TEST(Guard, ServesTheCheapestRungThatIsGoodEnough) {
     Guard guard(kBudget);
-    teach(guard, "cheap", 0.2, 0.01, 200);
-    teach(guard, "cheap", 0.9, 0.5, 200, 1000);
-    teach(guard, "dear", 0.9, 0.02, 200);
-    const GuardDecision low =
-        guard.decide(std::vector<RungRisk>{{"cheap", 0.1}, {"dear", 0.1}}, kBudget);
+    teach(guard, "cheap", 0.9, 0.5, 150, 10'000);
+    teach(guard, "cheap", 0.2, 0.01, 2 * kEnough);
+    teach(guard, "dear", 0.9, 0.02, kEnough);
+    const GuardDecision low = guard.decide(rungs_at(0.1), kBudget);
     EXPECT_EQ(low.rung, 0u);
-    EXPECT_DOUBLE_EQ(low.predicted_kl, 0.01);
-    const GuardDecision high =
-        guard.decide(std::vector<RungRisk>{{"cheap", 0.8}, {"dear", 0.8}}, kBudget);
+    EXPECT_NEAR(low.predicted_kl, 0.01, 1e-9);
+    const GuardDecision high = guard.decide(rungs_at(0.8), kBudget);
     EXPECT_EQ(high.rung, 1u);
-    EXPECT_DOUBLE_EQ(high.predicted_kl, 0.02);
-    const GuardDecision beyond =
-        guard.decide(std::vector<RungRisk>{{"cheap", 1.5}, {"dear", 1.5}}, kBudget);
-    EXPECT_EQ(beyond.rung, std::nullopt);
-    EXPECT_EQ(beyond.refusal, kOverBudget);
+    EXPECT_NEAR(high.predicted_kl, 0.02, 1e-9);
+}
+
+TEST(Guard, TellsHowMuchDoubtARungMayServe) {
+    Guard guard(kBudget);
+    for (uint64_t i = 0; i < 1000; ++i) {
+        const double doubt = static_cast<double>(i % 10) / 10;
+        guard.observe("cheap",
+                      {.risk = 0.5, .doubt = doubt, .same_first = doubt < 0.8, .prompt = i});
+    }
+    const GuardDecision decision = guard.decide(rungs_at(0.5), kBudget);
+    ASSERT_EQ(decision.rung, 0u);
+    EXPECT_DOUBLE_EQ(decision.max_doubt, 0.7);
+}
+
+TEST(Guard, SaysWhyNoRungMayServe) {
+    Guard guard(kBudget);
+    EXPECT_EQ(guard.decide(rungs_at(0), kBudget).refusal, kUncalibrated);
+    teach(guard, "cheap", 0.5, 0.03, kEnough - 1);
+    teach(guard, "dear", 0.5, 2, kEnough - 1);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).refusal, kUncalibrated);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.05, 1}).refusal, kOverBudget) << "never enough";
+    teach(guard, "cheap", 0.5, 2, 10, 1000);
+    teach(guard, "dear", 0.5, 2, 10, 1000);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).refusal, kOverBudget);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.05, 0.997}).refusal, kUncalibrated);
 }
 
 TEST(Guard, LooksUpEachBudgetAgainstTheSameSamples) {
     Guard guard(kBudget);
-    teach(guard, "rung", 0.5, 0.03, 150);
-    const std::vector<RungRisk> rungs = {{"rung", 0.5}};
-    EXPECT_EQ(guard.decide(rungs, kBudget).rung, 0u);
-    EXPECT_EQ(guard.decide(rungs, {0.01, 0.99}).refusal, kOverBudget);
-    EXPECT_EQ(guard.decide(rungs, {0.05, 0.999}).refusal, kUncalibrated) << "needs 999 samples";
-    EXPECT_EQ(guard.decide(rungs, {0.05, 1}).refusal, kOverBudget) << "no samples are enough";
-    EXPECT_EQ(guard.decide(std::vector<RungRisk>{{"other", 0}}, kBudget).refusal, kUncalibrated);
+    teach(guard, "cheap", 0.5, 0.03, 300);
+    teach(guard, "dear", 0.5, 0.001, 300);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).rung, 0u);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.01, 0.99}).rung, 1u);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.0001, 0.99}).rung, std::nullopt);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).rung, 0u);
 }
 
 TEST(Guard, DemotesARungThatBreaksItsPromiseAndLetsItRecover) {
     Guard guard(kBudget);
-    teach(guard, "rung", 1, 0, 250);
+    teach(guard, "rung", 1, 0, kEnough + 1);
     const std::vector<RungRisk> rungs = {{"rung", 1}};
     int n_bad = 0;
     for (uint64_t i = 0; guard.decide(rungs, kBudget).rung; ++i) {
         const GuardSample bad{.risk = 1, .kl = 3, .same_first = false, .prompt = 5000 + i};
-        const bool demoted = guard.observe_served("rung", bad, kBudget);
+        const GuardChange change = guard.observe_served("rung", bad, kBudget);
         ++n_bad;
         ASSERT_LE(n_bad, 2) << "two of two over the budget are no accident";
-        EXPECT_EQ(demoted, n_bad == 2);
+        EXPECT_EQ(change, n_bad == 2 ? GuardChange::kDemotion : GuardChange::kNone);
     }
     EXPECT_EQ(guard.decide(rungs, kBudget).refusal, kDemoted);
     EXPECT_EQ(guard.states()[0].n_demotions, 1u);
     EXPECT_EQ(guard.states()[0].n_samples, 0u);
     // A request that was under way when it happened.
-    EXPECT_FALSE(guard.observe_served("rung", {.risk = 1, .kl = 3}, kBudget));
+    EXPECT_EQ(guard.observe_served("rung", {.risk = 1, .kl = 3}, kBudget), GuardChange::kNone);
     EXPECT_EQ(guard.states()[0].n_samples, 0u);
 
-    teach(guard, "rung", 1, 0, 98);
+    teach(guard, "rung", 1, 0, kEnough - 1);
     EXPECT_EQ(guard.decide(rungs, kBudget).refusal, kDemoted);
-    teach(guard, "rung", 1, 0, 1, 98);
+    EXPECT_EQ(guard.observe("rung", {.risk = 1, .prompt = 4000}), GuardChange::kServes);
     EXPECT_EQ(guard.decide(rungs, kBudget).rung, 0u);
     EXPECT_FALSE(guard.states()[0].demoted);
     EXPECT_TRUE(guard.proving("rung"));
+}
+
+TEST(Guard, OnePromptThatIsAskedAgainAndAgainDemotesNothing) {
+    Guard guard(kBudget);
+    teach(guard, "rung", 1, 0, kEnough);
+    for (int i = 0; i < 50; ++i) {
+        ASSERT_NE(guard.observe_served("rung", {.risk = 1, .kl = 3, .prompt = 5000}, kBudget),
+                  GuardChange::kDemotion);
+    }
+    EXPECT_EQ(guard.observe_served("rung", {.risk = 1, .kl = 3, .prompt = 5001}, kBudget),
+              GuardChange::kDemotion);
 }
 
 TEST(Guard, DoesNotDemoteForWhatTheBudgetAllows) {
@@ -91,9 +127,11 @@ TEST(Guard, DoesNotDemoteForWhatTheBudgetAllows) {
     // One in a hundred, evenly: just what is allowed.
     for (uint64_t i = 0; i < 1000; ++i) {
         const bool bad = i % 100 == 50;
-        ASSERT_FALSE(guard.observe_served(
-            "rung", {.risk = 1, .kl = bad ? 1.0 : 0, .same_first = !bad, .prompt = 9000 + i},
-            kBudget))
+        ASSERT_EQ(
+            guard.observe_served(
+                "rung", {.risk = 1, .kl = bad ? 1.0 : 0, .same_first = !bad, .prompt = 9000 + i},
+                kBudget),
+            GuardChange::kNone)
             << i;
     }
     EXPECT_FALSE(guard.proving("rung"));
@@ -102,69 +140,61 @@ TEST(Guard, DoesNotDemoteForWhatTheBudgetAllows) {
 TEST(Guard, JudgesEachServedRequestByItsOwnBudget) {
     Guard guard(kBudget);
     teach(guard, "rung", 1, 0, 500);
+    const auto serve = [&](uint64_t prompt, const GuardBudget& budget) {
+        return guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = prompt}, budget);
+    };
     for (uint64_t i = 0; i < 100; ++i) {
-        ASSERT_FALSE(
-            guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 9000 + i}, {0.5, 0.9}));
+        ASSERT_NE(serve(9000 + i, {0.5, 0.9}), GuardChange::kDemotion);
     }
-    EXPECT_TRUE(guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 1}, {0.1, 0.9}) ||
-                guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 2}, {0.1, 0.9}) ||
-                guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 3}, {0.1, 0.9}) ||
-                guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 4}, {0.1, 0.9}) ||
-                guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 5}, {0.1, 0.9}) ||
-                guard.observe_served("rung", {.risk = 1, .kl = 0.3, .prompt = 6}, {0.1, 0.9}));
+    uint64_t n = 0;
+    while (serve(n, {0.1, 0.9}) != GuardChange::kDemotion) ASSERT_LE(++n, 6u);
 }
 
-TEST(Guard, TracksABoundedNumberOfRungs) {
+TEST(Guard, AClientsBudgetDoesNotKeepARungLearning) {
+    Guard guard(kBudget);
+    EXPECT_TRUE(guard.learning("cheap"));
+    teach(guard, "cheap", 0.5, 0.03, kEnough);
+    EXPECT_FALSE(guard.learning("cheap"));
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.0001, 0.99}).rung, std::nullopt);
+    EXPECT_FALSE(guard.learning("cheap"));
+    EXPECT_FALSE(Guard({0.05, 1}).learning("cheap")) << "nothing can be proven";
+}
+
+TEST(Guard, TracksABoundedNumberOfRungsAndForgetsTheOneLeftAloneForLongest) {
     Guard guard(kBudget);
     guard.expect("configured");
-    for (size_t i = 0; i < 3 * Guard::kRungsMax; ++i) {
-        teach(guard, "client " + std::to_string(i), 1, 0, 1);
-    }
+    teach(guard, "configured", 1, 0, kEnough);
+    const auto client = [](size_t i) { return "client " + std::to_string(i); };
+    const size_t n_clients = Guard::kRungsMax - 1;
+    for (size_t i = 0; i < n_clients; ++i) teach(guard, client(i), 1, 0, 5);
+    teach(guard, client(0), 1, 0, 1, 100);
+    teach(guard, "one more", 1, 0, 1);
     EXPECT_EQ(guard.states().size(), Guard::kRungsMax);
-    EXPECT_TRUE(guard.learning("configured", kBudget));
-    EXPECT_FALSE(guard.learning("one more", kBudget));
-    teach(guard, "configured", 1, 0, 120);
+    const auto known = [&](const std::string& label) {
+        return std::ranges::count(guard.states(), label, &RungState::label);
+    };
+    EXPECT_EQ(known(client(0)), 1);
+    EXPECT_EQ(known(client(1)), 0);
+    EXPECT_EQ(known(client(2)), 1);
     EXPECT_EQ(guard.decide(std::vector<RungRisk>{{"configured", 1}}, kBudget).rung, 0u);
 }
 
-TEST(Guard, StopsLearningWhatDoesNotHelp) {
+TEST(Guard, TellsWhenARungServesOtherRequestsThanBefore) {
     Guard guard(kBudget);
-    EXPECT_TRUE(guard.learning("rung", kBudget));
-    teach(guard, "rung", 1, 2, 299);
-    EXPECT_TRUE(guard.learning("rung", kBudget));
-    teach(guard, "rung", 1, 2, 1, 299);
-    EXPECT_FALSE(guard.learning("rung", kBudget));
-    EXPECT_TRUE(guard.learning("rung", {0.05, 0.999})) << "needs 999 samples before it can serve";
-    EXPECT_FALSE(guard.learning("rung", {0.05, 1}));
-}
-
-TEST(Guard, OneBadAnswerEndsWhatFewSamplesAllowed) {
-    Guard guard(kBudget);
-    teach(guard, "rung", 1, 0, 120);
-    const std::vector<RungRisk> rungs = {{"rung", 1}};
-    ASSERT_EQ(guard.decide(rungs, kBudget).rung, 0u);
-    EXPECT_FALSE(guard.observe_served("rung", {.risk = 1, .kl = 1, .prompt = 900}, kBudget));
-    EXPECT_EQ(guard.decide(rungs, kBudget).refusal, kOverBudget);
-    teach(guard, "rung", 1, 0, 78, 1000);
-    EXPECT_EQ(guard.decide(rungs, kBudget).rung, 0u) << "one of 199";
-}
-
-TEST(Guard, ForgetsABadTimeWhileItServesNothing) {
-    Guard guard(kBudget);
-    teach(guard, "rung", 1, 2, 1000);
-    const std::vector<RungRisk> rungs = {{"rung", 1}};
-    uint64_t n_good = 0;
-    while (!guard.decide(rungs, kBudget).rung) {
-        teach(guard, "rung", 1, 0, 1, 5000 + n_good);
-        ASSERT_LE(++n_good, 300u);
+    for (uint64_t i = 1; i < kEnough; ++i) {
+        ASSERT_EQ(guard.observe("rung", {.risk = 1, .prompt = i}), GuardChange::kNone);
     }
-    EXPECT_GE(n_good, 290u);
+    EXPECT_EQ(guard.observe("rung", {.risk = 1, .prompt = 0}), GuardChange::kServes);
+    EXPECT_EQ(guard.observe("rung", {.risk = 1, .prompt = 5000}), GuardChange::kNone);
+    guard.restart("rung");
+    EXPECT_EQ(guard.states()[0].n_samples, 0u);
+    EXPECT_EQ(guard.decide(std::vector<RungRisk>{{"rung", 1}}, kBudget).refusal, kUncalibrated);
 }
 
 TEST(Guard, ARestoredGuardDecidesTheSame) {
     Guard guard(kBudget);
-    teach(guard, "good", 0.5, 0.01, 120);
-    teach(guard, "bad", 0.5, 0, 120);
+    teach(guard, "good", 0.5, 0.01, kEnough);
+    teach(guard, "bad", 0.5, 0, kEnough);
     for (uint64_t i = 0; i < 5; ++i) {
         guard.observe_served("bad", {.risk = 0.5, .kl = 9, .prompt = 500 + i}, kBudget);
     }

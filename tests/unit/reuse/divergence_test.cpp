@@ -62,5 +62,17 @@ TEST(KlDivergence, OfTokensThatCanNotComeIsToldApart) {
     EXPECT_EQ(kl_divergence(broken, both), std::numeric_limits<double>::infinity());
 }
 
+TEST(Doubt, IsSmallWhereOneTokenStandsOut) {
+    EXPECT_NEAR(doubt(std::vector<float>{0, 0, 0, 0}), 1, 1e-12);
+    EXPECT_NEAR(doubt(std::vector<float>{5, 40, 5}), 0, 1e-12);
+    const float third = std::log(1.0f / 3), sixth = std::log(1.0f / 6), half = std::log(0.5f);
+    EXPECT_NEAR(doubt(std::vector<float>{sixth, third, half}), 1 - (1.0 / 2 - 1.0 / 3), 1e-6);
+    EXPECT_NEAR(doubt(std::vector<float>{half + 80, third + 80, sixth + 80}),
+                1 - (1.0 / 2 - 1.0 / 3), 1e-5);
+    EXPECT_NEAR(doubt(std::vector<float>{3}), 0, 1e-12);
+    EXPECT_EQ(doubt(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}), 1);
+    EXPECT_EQ(doubt(std::vector<float>{0, std::numeric_limits<float>::infinity()}), 1);
+}
+
 }  // namespace
 }  // namespace spolia

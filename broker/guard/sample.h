@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace spolia {
+
+// How far answers may be from dense ones, in plain terms.
+struct GuardBudget {
+    double max_kl = 0.05;         // of the first token's distribution, nats
+    double min_agreement = 0.99;  // share of requests whose likeliest first token is the same
+
+    bool operator==(const GuardBudget&) const = default;
+};
+
+// The share of requests that must be within max_kl: the 99th percentile is.
+inline constexpr double kGuardCoverage = 0.99;
+
+// What a shadow prefill found out about one prompt under one setting of a selector.
+struct GuardSample {
+    double risk = 1;         // RowChoice::risk, known before compute
+    double doubt = 0;        // of the composed first token, known before it is sent; see doubt()
+    double kl = 0;           // KL(dense || composed) of the first token, nats
+    bool same_first = true;  // both have the same likeliest first token
+    uint64_t prompt = 0;     // names the prompt
+};
+
+// The requests that a setting may serve: neither more risk nor more doubt.
+struct GuardRegion {
+    double max_risk = std::numeric_limits<double>::infinity();
+    double max_doubt = std::numeric_limits<double>::infinity();
+
+    static GuardRegion everything() { return {}; }
+    static GuardRegion nothing() { return {-1, -1}; }
+    bool empty() const { return max_risk < 0; }
+    bool contains(double risk, double doubt) const {
+        return risk <= max_risk && doubt <= max_doubt;
+    }
+    bool operator==(const GuardRegion&) const = default;
+};
+
+}  // namespace spolia
