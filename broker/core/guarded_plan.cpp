@@ -14,15 +14,6 @@ std::vector<PlannedBlock> composed_blocks(const PromptPlan& plan) {
     return blocks;
 }
 
-double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
-               const PromptOutline& outline) {
-    std::vector<PassiveSpan> spans;
-    for (const PlannedBlock& block : blocks) {
-        spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
-    }
-    return selector.pick({spans, &outline}).risk;
-}
-
 ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const FindResidence& find,
                          const CostModel& costs, CoreState& state) {
     const std::vector<Rung>& ladder = prompt.policy.ladder;
@@ -64,6 +55,19 @@ ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const Fi
 }
 
 }  // namespace
+
+double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
+               const PromptOutline& outline) {
+    std::vector<PassiveSpan> spans;
+    for (const PlannedBlock& block : blocks) {
+        if (!block.exact) spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
+    }
+    return selector.pick({spans, &outline}).risk;
+}
+
+void restart_dearer(Guard& guard, std::span<const Rung> ladder, size_t rung) {
+    for (const Rung& dearer : ladder.subspan(rung + 1)) guard.restart(dearer.label);
+}
 
 ServingPlan plan_serving(const PlanInput& input, const PreparedPrompt& prompt,
                          const FindResidence& find, const CostModel& costs, CoreState& state) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "broker/core/core_state.h"
@@ -21,6 +22,14 @@ struct ServingPlan {
     std::string_view refusal;  // why the guard let none serve it; empty: it was not asked
     GuardTrace trace;
 };
+
+// What the selector says of the blocks that are not exact; see RowChoice::risk.
+double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
+               const PromptOutline& outline);
+
+// For when a rung serves other requests than before: the samples of dearer rungs were drawn from
+// those that reached them until now.
+void restart_dearer(Guard& guard, std::span<const Rung> ladder, size_t rung);
 
 // Plans a prompt for its fidelity. Under guard: each rung's plan says which blocks it would place,
 // its selector how much risk is left over them, and the guard which rung may; none: dense. A

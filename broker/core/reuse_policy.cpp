@@ -29,17 +29,18 @@ Status check_budget(const GuardBudget& budget) {
     return {};
 }
 
-Status add_ladder(ReusePolicy& policy, const ModelInfo& model) {
-    for (LadderStep& step : make_ladder(policy.params)) {
+}  // namespace
+
+Result<std::vector<Rung>> make_rungs(const SelectorParams& params, const ModelInfo& model) {
+    std::vector<Rung> rungs;
+    for (LadderStep& step : make_ladder(params)) {
         Result<std::unique_ptr<Selector>> selector = make_selector(step.params, model.kv.n_layer);
         if (!selector) return std::move(selector).error();
-        policy.ladder.push_back(
+        rungs.push_back(
             {std::move(step.label), std::move(step.params), std::move(selector).value()});
     }
-    return {};
+    return rungs;
 }
-
-}  // namespace
 
 Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,
                                   const ModelInfo& model) {
@@ -77,7 +78,9 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
     }
     policy.selector = std::move(selector).value();
     if (policy.fidelity == Fidelity::kGuarded) {
-        if (Status status = add_ladder(policy, model); !status) return status.error();
+        Result<std::vector<Rung>> rungs = make_rungs(policy.params, model);
+        if (!rungs) return std::move(rungs).error();
+        policy.ladder = std::move(rungs).value();
     }
     return policy;
 }

@@ -46,6 +46,9 @@ struct ReusePolicy {
     GuardBudget budget;
 };
 
+// The ladder of a setting. Fails as make_selector().
+Result<std::vector<Rung>> make_rungs(const SelectorParams& params, const ModelInfo& model);
+
 // Request before agent before defaults. kInvalidArgument on an unknown policy or a number out of
 // range.
 Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,

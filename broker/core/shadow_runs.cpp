@@ -4,18 +4,10 @@
 #include <utility>
 
 #include "broker/core/guard_file.h"
+#include "broker/core/guarded_plan.h"
 #include "broker/log.h"
-#include "reuse/divergence.h"
 
 namespace spolia {
-namespace {
-
-bool same_top(std::span<const float> a, std::span<const float> b) {
-    return std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
-}
-
-}  // namespace
-
 ShadowRuns::ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
                        const ServiceOptions& options)
     : engine_(engine),
@@ -158,30 +150,21 @@ void ShadowRuns::learn(Job& job, std::vector<float> logits) {
     // Whichever way the request went, from here on the job has the dense logits.
     if (served) std::swap(job.logits, logits);
     job.trace.served.reset();
-    const GuardSample sample{.risk = job.trace.rungs[rung].risk,
-                             .doubt = doubt(logits),
-                             .kl = kl_divergence(job.logits, logits),
-                             .same_first = same_top(job.logits, logits),
-                             .prompt = hash_bytes(std::as_bytes(std::span(job.tokens))).low};
+    const GuardSample sample =
+        compare_first_token(job.trace.rungs[rung].risk, job.tokens, job.logits, logits);
     metrics_.shadow_compared(sample.kl);
     ++n_unsaved_;
     const GuardChange change =
         served ? learn_of_served(job, rung, sample) : observe(job, rung, sample);
-    if (change != GuardChange::kNone) restart_dearer(job, rung);
+    if (change == GuardChange::kNone) return;
+    std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
+    MutexLock lock(state_.mutex);
+    restart_dearer(state_.guard, job.ladder, rung);
 }
 
 GuardChange ShadowRuns::observe(const Job& job, size_t rung, const GuardSample& sample) {
     MutexLock lock(state_.mutex);
     return state_.guard.observe(job.ladder[rung].label, sample);
-}
-
-// Their samples were drawn from the requests that reached them until now.
-void ShadowRuns::restart_dearer(Job& job, size_t rung) {
-    std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
-    MutexLock lock(state_.mutex);
-    for (size_t dearer = rung + 1; dearer < job.ladder.size(); ++dearer) {
-        state_.guard.restart(job.ladder[dearer].label);
-    }
 }
 
 GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const GuardSample& sample) {

@@ -74,7 +74,6 @@ private:
     void learn(Job& job, std::vector<float> logits);
     GuardChange observe(const Job& job, size_t rung, const GuardSample& sample);
     GuardChange learn_of_served(const Job& job, size_t rung, const GuardSample& sample);
-    void restart_dearer(Job& job, size_t rung);
     void suspect(const Job& job, const RungTrace& rung);
     void renew_suspects();
 

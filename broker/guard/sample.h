@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
+
+#include "index/token.h"
 
 namespace spolia {
 
@@ -24,6 +27,10 @@ struct GuardSample {
     bool same_first = true;  // both have the same likeliest first token
     uint64_t prompt = 0;     // names the prompt
 };
+
+// Compares the logits of a prompt's first token, computed densely and composed.
+GuardSample compare_first_token(double risk, std::span<const Token> prompt,
+                                std::span<const float> dense, std::span<const float> composed);
 
 // The requests that a setting may serve: neither more risk nor more doubt.
 struct GuardRegion {
