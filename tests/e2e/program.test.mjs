@@ -20,19 +20,25 @@ async function assertRefused(args, code, pattern, options) {
   assert.equal(result.code, code, `${args.join(' ')}: ${result.stdout}${result.stderr}`);
   assert.match(result.stderr, pattern);
   assert.ok(!/terminate called|Segmentation|what\(\)/.test(result.stderr), result.stderr);
+  return result;
 }
 
 describe('serve does not start', () => {
   const serve = (...args) => ['serve', '--model', model, '--port', '0', ...args];
 
+  // Before it says that it listens.
+  async function assertNoModel(path, code, pattern) {
+    const { stdout, stderr } = await assertRefused(serve('--model', path), code, pattern);
+    assert.doesNotMatch(stdout + stderr, /listening/);
+  }
+
   test('with what is no model', async (t) => {
     const folder = temporaryFolder(t);
-    const missing = join(folder, 'missing.gguf');
-    await assertRefused(serve('--model', missing), kFailure, /missing\.gguf/);
-    await assertRefused(serve('--model', folder), kUsage, /spolia_e2e/);
+    await assertNoModel(join(folder, 'missing.gguf'), kFailure, /missing\.gguf does not exist/);
+    await assertNoModel(folder, kUsage, /spolia_e2e/);
     const noModel = join(folder, 'text.gguf');
     writeFileSync(noModel, 'This is no model.');
-    await assertRefused(serve('--model', noModel), kFailure, /text\.gguf/);
+    await assertNoModel(noModel, kFailure, /text\.gguf/);
   });
 
   test('with a truncated model', async (t) => {
@@ -40,7 +46,7 @@ describe('serve does not start', () => {
     for (const size of [0, 3, 100, 20_000, 600_000]) {
       copyFileSync(model, cut);
       truncateSync(cut, size);
-      await assertRefused(serve('--model', cut), kFailure, /cut\.gguf/);
+      await assertNoModel(cut, kFailure, /cut\.gguf/);
     }
   });
 
