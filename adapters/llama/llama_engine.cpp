@@ -148,7 +148,7 @@ private:
     // The best support that nothing in the file speaks against, and why it is not better. The gate
     // has the last word.
     void choose_support();
-    Status check_memory(uint64_t n_rows) const;
+    Status check_memory(int32_t n_streams) const;
     Status open_context();
     Status open_fused();
     Status prove();
@@ -218,7 +218,9 @@ void LlamaEngine::Impl::choose_support() {
     info_.support = ReuseSupport::kFused;
 }
 
-Status LlamaEngine::Impl::check_memory(uint64_t n_rows) const {
+Status LlamaEngine::Impl::check_memory(int32_t n_streams) const {
+    const uint64_t n_rows =
+        static_cast<uint64_t>(options_.n_ctx) * static_cast<uint64_t>(n_streams);
     // Of other models the row's size in the cache is not known: kv_layout_of() gives an upper
     // bound.
     if (info_.support == ReuseSupport::kExactOnly && n_rows <= UINT32_MAX) return {};
@@ -227,21 +229,18 @@ Status LlamaEngine::Impl::check_memory(uint64_t n_rows) const {
     if (n_rows <= UINT32_MAX && (!available || kv_mib <= *available >> 20)) return {};
     return Error{
         ErrorCode::kOutOfMemory,
-        "a KV cache of " + std::to_string(n_rows) + " rows needs " + std::to_string(kv_mib) +
-            " MiB" +
-            (available ? ", but only " + std::to_string(*available >> 20) + " MiB are free" : "") +
-            "; lower --ctx-size or --parallel"};
+        "a KV cache of " + std::to_string(n_streams) + " sequences of " +
+            std::to_string(options_.n_ctx) + " rows needs " + std::to_string(kv_mib) + " MiB" +
+            (available ? ", but only " + std::to_string(*available >> 20) + " MiB are free" : "")};
 }
 
 Status LlamaEngine::Impl::open_context() {
     // Chunks of models without a fused pass are encoded in a sequence of their own.
     const int32_t n_streams =
         options_.n_sequences + (info_.support == ReuseSupport::kSpans ? 1 : 0);
-    const uint64_t n_rows =
-        static_cast<uint64_t>(options_.n_ctx) * static_cast<uint64_t>(n_streams);
-    if (Status status = check_memory(n_rows); !status) return status;
+    if (Status status = check_memory(n_streams); !status) return status;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(n_rows);
+    params.n_ctx = static_cast<uint32_t>(options_.n_ctx) * static_cast<uint32_t>(n_streams);
     params.n_seq_max = static_cast<uint32_t>(n_streams);
     // A decode has up to one row of each sequence.
     params.n_batch = static_cast<uint32_t>(std::max(options_.n_batch_rows, n_streams));

@@ -70,6 +70,11 @@ describe('serve does not start', () => {
     await assertRefused(['serve', '--config', config], kUsage, /spolia\.toml.*3/);
   });
 
+  test('with a context that memory does not hold', async () => {
+    const args = serve('--ctx-size', '2000000000', '--parallel', '8');
+    await assertRefused(args, kFailure, /8 sequences of 2000000000 .*--ctx-size or --parallel/);
+  });
+
   test('on a port in use', async (t) => {
     const other = createServer().listen(0, '127.0.0.1');
     t.after(() => other.close());
