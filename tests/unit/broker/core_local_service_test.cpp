@@ -246,6 +246,23 @@ TEST_F(LocalServiceTest, LongTextIsRegisteredInSeveralChunks) {
     EXPECT_GT(reused(run), 400);
 }
 
+// The tokenizer makes another first token of a text alone than of the same text in a prompt.
+TEST_F(LocalServiceTest, RegisteredChunksAreFoundWhereTheTokenizerPutsASpaceFirst) {
+    core.space_prefix = true;
+    core.open();
+    const std::string document = "the " + words(5, 80);
+    const auto infos = core.put("", "doc", document);
+    ASSERT_TRUE(infos) << infos.error().message;
+    ASSERT_EQ(infos->size(), 1u);
+    EXPECT_EQ(infos->front().n_tokens, 80);
+    for (const char* before : {"", "See:\n", "Look: ", "\n\n"}) {
+        const auto run =
+            core.run(core.request({{kFixed, before}, {kChunk, document}, {kQuery, "what?"}}));
+        EXPECT_EQ(reused(run), 80) << "behind '" << before << "'";
+        EXPECT_EQ(run.sink->receipt()->n_chunks_hit, 1);
+    }
+}
+
 TEST_F(LocalServiceTest, PutChunkFailsWithAReason) {
     core.open();
     const auto too_short = core.put("", "", "abc");
