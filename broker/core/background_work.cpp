@@ -27,6 +27,10 @@ Status BackgroundWork::put(PutJob& job) {
         return Error{ErrorCode::kOverloaded,
                      std::to_string(puts_.size()) + " registrations are waiting; try again later"};
     }
+    {
+        MutexLock state_lock(state_.mutex);
+        for (const EncodeQueue::Chunk& chunk : job.chunks) state_.registering.insert(chunk.key);
+    }
     puts_.push_back(std::move(job));
     return {};
 }
@@ -54,7 +58,7 @@ bool BackgroundWork::step_put() {
     }
     if (job == nullptr) return false;
     const EncodeQueue::Chunk& chunk = job->chunks[job->n_encoded];
-    Status status = encode(chunk.key, chunk.tokens);
+    Status status = encode(chunk);
     if (status) status = registry_.put(job->tenant, job->name, chunk.tokens);
     if (!status || ++job->n_encoded == job->chunks.size()) finish_put(status);
     return true;
@@ -67,6 +71,7 @@ void BackgroundWork::finish_put(Status status) {
         job = std::move(puts_.front());
         puts_.pop_front();
     }
+    forget(job);
     // The chunk is registered and encoded, only not beyond the end of the process.
     if (const Status saved = registry_.save(); !saved) {
         log_event(LogLevel::kWarning, saved.error().message);
@@ -81,6 +86,13 @@ void BackgroundWork::finish_put(Status status) {
             chunk_info({job.tenant, job.name, chunk.key, chunk.tokens}, store_, engine_.info().kv));
     }
     job.done(std::move(infos));
+}
+
+void BackgroundWork::forget(const PutJob& job) {
+    MutexLock lock(state_.mutex);
+    for (const EncodeQueue::Chunk& chunk : job.chunks) {
+        state_.registering.erase(state_.registering.find(chunk.key));
+    }
 }
 
 bool BackgroundWork::step_page() {
@@ -117,10 +129,10 @@ bool BackgroundWork::step_seen() {
     std::optional<EncodeQueue::Chunk> chunk;
     {
         MutexLock lock(state_.mutex);
-        chunk = state_.encode_queue.take();
+        chunk = state_.encode_queue.first();
     }
     if (!chunk) return false;
-    if (const Status encoded = encode(chunk->key, chunk->tokens); !encoded) {
+    if (const Status encoded = encode(*chunk); !encoded) {
         log_event(LogLevel::kWarning, "a chunk could not be kept",
                   {{"tokens", static_cast<int64_t>(chunk->tokens.size())},
                    {"error", std::string_view(encoded.error().message)}});
@@ -128,15 +140,19 @@ bool BackgroundWork::step_seen() {
     return true;
 }
 
-Status BackgroundWork::encode(const Key128& key, std::span<const Token> tokens) {
-    if (store_.where(key, tokens)) return {};
-    Result<std::unique_ptr<KvBlock>> block = engine_.encode_isolated(key, tokens);
+Status BackgroundWork::encode(const EncodeQueue::Chunk& chunk) {
+    Status made = store_.where(chunk.key, chunk.tokens) ? Status() : make_block(chunk);
+    MutexLock lock(state_.mutex);
+    state_.encode_queue.remove(chunk.key);
+    return made;
+}
+
+Status BackgroundWork::make_block(const EncodeQueue::Chunk& chunk) {
+    Result<std::unique_ptr<KvBlock>> block = engine_.encode_isolated(chunk.key, chunk.tokens);
     if (!block) return std::move(block).error();
     Result<BlockPin> inserted = store_.insert(std::move(block).value());
     if (!inserted) return std::move(inserted).error();
     metrics_.chunk_encoded();
-    MutexLock lock(state_.mutex);
-    state_.encode_queue.remove(key);
     return {};
 }
 
@@ -148,6 +164,7 @@ void BackgroundWork::stop() {
         puts.swap(puts_);
     }
     for (const PutJob& job : puts) {
+        forget(job);
         job.done(Error{ErrorCode::kCancelled, "the server is shutting down"});
     }
 }

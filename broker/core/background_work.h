@@ -62,9 +62,11 @@ private:
     bool step_put();
     bool step_page();
     bool step_seen();
-    Status encode(const Key128& key, std::span<const Token> tokens);
+    Status encode(const EncodeQueue::Chunk& chunk);
+    Status make_block(const EncodeQueue::Chunk& chunk);
     Status capture(const SequenceTable::Page& page, const Key128& key);
     void finish_put(Status status);
+    void forget(const PutJob& job);
 
     Engine& engine_;
     BlockStore& store_;

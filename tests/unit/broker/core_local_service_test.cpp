@@ -263,6 +263,30 @@ TEST_F(LocalServiceTest, RegisteredChunksAreFoundWhereTheTokenizerPutsASpaceFirs
     }
 }
 
+TEST_F(LocalServiceTest, SaysThatAChunkIsQueuedUntilItIsEncoded) {
+    core.open();
+    const GenerateRequest request =
+        core.request({{kFixed, "See: "}, {kChunk, words(1, 60)}, {kQuery, "what?"}});
+    GenerateRequest of_tenant = request;
+    of_tenant.tenant = "a";
+    const auto reason = [&](const GenerateRequest& asked) {
+        const PlanPreview plan = core.service().plan(asked).value();
+        for (const PlanPreview::Part& part : plan.parts) {
+            if (part.role == kChunk) return part.reason;
+        }
+        return std::string("no chunk");
+    };
+    std::vector<std::string> reasons;
+    core.control.before_encode = [&] { reasons.push_back(reason(request)); };
+    EXPECT_EQ(reason(request), "first_sight");
+    core.run(core.request({{kChunk, words(1, 60)}, {kQuery, "what?"}}));
+    core.wait_idle();
+    core.control.before_encode = [&] { reasons.push_back(reason(of_tenant)); };
+    ASSERT_TRUE(core.put("a", "doc", words(1, 60)));
+    EXPECT_EQ(reasons, (std::vector<std::string>{"queued", "queued"}));
+    for (const GenerateRequest& asked : {request, of_tenant}) EXPECT_EQ(reason(asked), "");
+}
+
 TEST_F(LocalServiceTest, PutChunkFailsWithAReason) {
     core.open();
     const auto too_short = core.put("", "", "abc");
