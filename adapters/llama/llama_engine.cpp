@@ -128,7 +128,8 @@ public:
     Status open();
 
     Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick);
-    Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens);
+    Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens,
+                                            const PrefillTick& tick);
     BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
     EngineMemory memory() const { return {kv_cache_bytes_, staging_bytes_, compute_bytes_}; }
 
@@ -406,7 +407,8 @@ BlockMeta LlamaEngine::Impl::block_meta(const Key128& key, std::span<const Token
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
-                                                           std::span<const Token> tokens) {
+                                                           std::span<const Token> tokens,
+                                                           const PrefillTick& tick) {
     if (info_.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported, "no blocks for this model: " + info_.support_reason};
     }
@@ -421,11 +423,11 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
     BlockMeta meta = block_meta(key, tokens);
     meta.provenance = Provenance::kIsolated;
     if (encoder_) {
-        auto block = encoder_->encode(std::move(meta), rope_.spec);
+        auto block = encoder_->encode(std::move(meta), rope_.spec, tick);
         note_memory();
         return block;
     }
-    return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec);
+    return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec, tick);
 }
 
 void LlamaEngine::Impl::note_memory() {
@@ -478,8 +480,9 @@ void LlamaEngine::truncate(int32_t sequence, int32_t n_rows) {
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::encode_isolated(const Key128& key,
-                                                              std::span<const Token> tokens) {
-    return impl_->encode(key, tokens);
+                                                              std::span<const Token> tokens,
+                                                              const PrefillTick& tick) {
+    return impl_->encode(key, tokens, tick);
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::capture_page(int32_t sequence, int32_t begin,

@@ -46,11 +46,11 @@ bool BackgroundWork::has_work() const {
     return !state_.encode_queue.empty() || (options_.capture_pages && state_.sequences.has_page());
 }
 
-void BackgroundWork::step() {
-    if (!step_put() && !step_page()) step_seen();
+void BackgroundWork::step(const PrefillTick& tick) {
+    if (!step_put(tick) && !step_page()) step_seen(tick);
 }
 
-bool BackgroundWork::step_put() {
+bool BackgroundWork::step_put(const PrefillTick& tick) {
     PutJob* job = nullptr;
     {
         MutexLock lock(mutex_);
@@ -58,7 +58,8 @@ bool BackgroundWork::step_put() {
     }
     if (job == nullptr) return false;
     const EncodeQueue::Chunk& chunk = job->chunks[job->n_encoded];
-    Status status = encode(chunk);
+    Status status = encode(chunk, tick);
+    if (!status && status.error().code == ErrorCode::kCancelled) return true;
     if (status) status = registry_.put(job->tenant, job->name, chunk.tokens);
     if (!status || ++job->n_encoded == job->chunks.size()) finish_put(status);
     return true;
@@ -125,14 +126,15 @@ Status BackgroundWork::capture(const SequenceTable::Page& page, const Key128& ke
     return {};
 }
 
-bool BackgroundWork::step_seen() {
+bool BackgroundWork::step_seen(const PrefillTick& tick) {
     std::optional<EncodeQueue::Chunk> chunk;
     {
         MutexLock lock(state_.mutex);
         chunk = state_.encode_queue.first();
     }
     if (!chunk) return false;
-    if (const Status encoded = encode(*chunk); !encoded) {
+    const Status encoded = encode(*chunk, tick);
+    if (!encoded && encoded.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kWarning, "a chunk could not be kept",
                   {{"tokens", static_cast<int64_t>(chunk->tokens.size())},
                    {"error", std::string_view(encoded.error().message)}});
@@ -140,15 +142,20 @@ bool BackgroundWork::step_seen() {
     return true;
 }
 
-Status BackgroundWork::encode(const EncodeQueue::Chunk& chunk) {
-    Status made = store_.where(chunk.key, chunk.tokens) ? Status() : make_block(chunk);
+Status BackgroundWork::encode(const EncodeQueue::Chunk& chunk, const PrefillTick& tick) {
+    Status made = store_.where(chunk.key, chunk.tokens) ? Status() : make_block(chunk, tick);
+    const bool cancelled = !made && made.error().code == ErrorCode::kCancelled;
+    n_cancelled_ = cancelled ? n_cancelled_ + 1 : 0;
+    if (cancelled) return made;
     MutexLock lock(state_.mutex);
     state_.encode_queue.remove(chunk.key);
     return made;
 }
 
-Status BackgroundWork::make_block(const EncodeQueue::Chunk& chunk) {
-    Result<std::unique_ptr<KvBlock>> block = engine_.encode_isolated(chunk.key, chunk.tokens);
+Status BackgroundWork::make_block(const EncodeQueue::Chunk& chunk, const PrefillTick& tick) {
+    const bool insist = n_cancelled_ + 1 >= kAttemptsMax;
+    Result<std::unique_ptr<KvBlock>> block =
+        engine_.encode_isolated(chunk.key, chunk.tokens, insist ? PrefillTick() : tick);
     if (!block) return std::move(block).error();
     Result<BlockPin> inserted = store_.insert(std::move(block).value());
     if (!inserted) return std::move(inserted).error();

@@ -282,7 +282,8 @@ std::unique_ptr<KvBlock> FakeEngine::make_block(BlockMeta meta,
 }
 
 Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
-                                                             std::span<const Token> tokens) {
+                                                             std::span<const Token> tokens,
+                                                             const PrefillTick& tick) {
     check_thread();
     ++control_.n_encodes;
     if (control_.before_encode) control_.before_encode();
@@ -300,6 +301,10 @@ Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
     meta.key = key;
     meta.provenance = Provenance::kIsolated;
     meta.tokens.assign(tokens.begin(), tokens.end());
+    const size_t batch_rows = static_cast<size_t>(options_.n_batch_rows);
+    for (size_t row = batch_rows; row < all.size(); row += batch_rows) {
+        if (tick && !tick()) return Error{ErrorCode::kCancelled, "cancelled"};
+    }
     return make_block(std::move(meta), std::span(states).subspan(options_.sink_prefix.size()));
 }
 

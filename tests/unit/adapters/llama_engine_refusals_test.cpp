@@ -68,12 +68,12 @@ TEST_F(Refusals, OfPlans) {
 
 TEST_F(Refusals, OfChunks) {
     for (const int32_t n : {0, 256, 300}) {
-        const auto block = engine_->encode_isolated({}, text(n));
+        const auto block = engine_->encode_isolated({}, text(n), {});
         ASSERT_FALSE(block.ok());
         EXPECT_EQ(block.error().code, ErrorCode::kInvalidArgument);
     }
     const std::vector<Token> unknown = {400, 5000};
-    EXPECT_EQ(engine_->encode_isolated({}, unknown).error().code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(engine_->encode_isolated({}, unknown, {}).error().code, ErrorCode::kInvalidArgument);
     EXPECT_EQ(random_chunk(255).n_rows(), 255);
 }
 

@@ -263,6 +263,37 @@ TEST_F(LocalServiceTest, RegisteredChunksAreFoundWhereTheTokenizerPutsASpaceFirs
     }
 }
 
+TEST_F(LocalServiceTest, ARequestDoesNotWaitForAChunkThatIsEncoded) {
+    core.open();
+    CoreHarness::Run urgent;
+    std::vector<int64_t> prefills_before;  // each attempt
+    core.control.before_encode = [&] {
+        prefills_before.push_back(core.control.n_prefills);
+        if (prefills_before.size() == 1) urgent = core.submit(core.request({{kQuery, "now"}}));
+    };
+    const GenerateRequest first = core.request({{kChunk, words(1, 128)}, {kQuery, "what?"}});
+    core.run(first);
+    core.wait_idle();
+    EXPECT_TRUE(urgent.sink->wait());
+    EXPECT_EQ(prefills_before, (std::vector<int64_t>{1, 2})) << "given up for the request";
+    core.control.before_encode = nullptr;
+    EXPECT_EQ(reused(core.run(core.request({{kFixed, "x"}, {kChunk, words(1, 128)}}))), 127);
+}
+
+TEST_F(LocalServiceTest, ABusyServerGetsItsChunksToo) {
+    core.engine_options.n_sequences = 8;
+    core.open();
+    std::vector<CoreHarness::Run> urgent;
+    core.control.before_encode = [&] {
+        urgent.push_back(core.submit(core.request({{kQuery, "now"}})));
+    };
+    const auto registered = core.put("a", "doc", words(1, 128));
+    ASSERT_TRUE(registered) << registered.error().message;
+    EXPECT_TRUE(registered->front().encoded);
+    for (const CoreHarness::Run& run : urgent) EXPECT_TRUE(run.sink->wait());
+    EXPECT_EQ(urgent.size(), 4u) << "attempts, of which the last was not given up";
+}
+
 TEST_F(LocalServiceTest, SaysThatAChunkIsQueuedUntilItIsEncoded) {
     core.open();
     const GenerateRequest request =
