@@ -163,6 +163,7 @@ test('inspect', async (t) => {
   await server.until(({ disk }) => disk.blocks === 2, 'blocks are on disk');
   const { code, stdout } = await run(['inspect', folder, '--verify', '--format', 'json']);
   assert.equal(code, 0);
+  assert.ok(JSON.parse(stdout).every(({ verified }) => verified));
   const seen = JSON.parse(stdout).map(({ key, rows, provenance }) => ({ key, rows, provenance }));
   const expected = data.map(({ key, tokens }) => ({ key, rows: tokens, provenance: 'isolated' }));
   const byKey = (a, b) => (a.key < b.key ? -1 : 1);
@@ -170,11 +171,17 @@ test('inspect', async (t) => {
   const text = await run(['inspect', folder]);
   assert.equal(text.code, 0);
   assert.ok(data.every(({ key }) => text.stdout.includes(key)));
+  assert.doesNotMatch(text.stdout, /verified/);
+  const verified = await run(['inspect', folder, '--verify']);
+  assert.equal(verified.code, 0);
+  assert.match(verified.stdout, /2 blocks.*\nverified: .* all rows of each block are whole\n$/);
 
   await server.stop();
   const [damaged] = blockFiles(folder);
   truncateSync(damaged, 5000);
   await assertRefused(['inspect', folder], kFailure, /\.kv: /);
+  const report = await assertRefused(['inspect', folder, '--verify'], kFailure, /\.kv: /);
+  assert.match(report.stdout, /verified: 1 of 2 files are damaged/);
   await assertRefused(['inspect', damaged], kFailure, /\.kv: /);
 });
 
