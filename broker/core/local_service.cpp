@@ -27,8 +27,6 @@
 namespace spolia {
 namespace {
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 // Beside the model's folder of blocks.
 ChunkRegistryOptions registry_options(const ServiceOptions& options, const ModelInfo& model) {
     ChunkRegistryOptions registry;
