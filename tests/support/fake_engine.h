@@ -69,7 +69,7 @@ struct FakeEngineControl {
 // same.
 //
 // Checks what callers promise (PrefillPlan's contract, exactness included, one thread) and keeps
-// violations in its control.
+// violations in its control, also of what an engine refuses.
 class FakeEngine final : public Engine {
 public:
     using State = uint64_t;
