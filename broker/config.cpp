@@ -12,10 +12,6 @@
 namespace spolia {
 namespace {
 
-Error invalid(std::string message) {
-    return Error{ErrorCode::kInvalidArgument, std::move(message)};
-}
-
 template <class T>
 Status set_integer(T& field, std::string_view text, T min, T max) {
     T value{};

@@ -31,8 +31,6 @@ ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     return options;
 }
 
-}  // namespace
-
 LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& model) {
     LlamaEngineOptions options;
     options.n_ctx =
@@ -43,6 +41,16 @@ LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& m
     options.n_threads = config.n_threads;
     options.n_batch_rows = config.n_ubatch;
     return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LlamaEngine>> open_engine(const ModelConfig& config,
+                                                 const LlamaModel& model) {
+    auto engine = LlamaEngine::create(model, engine_options(config, model));
+    if (engine.ok() || engine.error().code != ErrorCode::kOutOfMemory) return engine;
+    return Error{ErrorCode::kOutOfMemory,
+                 engine.error().message + "; lower --ctx-size or --parallel, or else --ubatch"};
 }
 
 Result<LocalStack> open_local_stack(const Config& config) {
@@ -60,8 +68,7 @@ Result<LocalStack> open_local_stack(const Config& config) {
 
     Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(stack.model->get(), "");
     if (!text.ok()) return text.error();
-    Result<std::unique_ptr<LlamaEngine>> engine =
-        LlamaEngine::create(*stack.model, engine_options(config.model, *stack.model));
+    Result<std::unique_ptr<LlamaEngine>> engine = open_engine(config.model, *stack.model);
     if (!engine.ok()) return engine.error();
     ServiceOptions options = service_options(config, (*engine)->info());
     Result<std::unique_ptr<Service>> service =

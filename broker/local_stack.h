@@ -16,8 +16,10 @@ struct LocalStack {
     std::unique_ptr<Service> service;
 };
 
-// How the engine is opened for a configuration.
-LlamaEngineOptions engine_options(const ModelConfig& config, const LlamaModel& model);
+// The engine that a configuration asks for. Where memory does not hold it, the error names the
+// options that change this.
+Result<std::unique_ptr<LlamaEngine>> open_engine(const ModelConfig& config,
+                                                 const LlamaModel& model);
 
 // Loads the model, which may take minutes.
 Result<LocalStack> open_local_stack(const Config& config);

@@ -31,6 +31,10 @@ struct Error {
     std::string message;
 };
 
+inline Error invalid(std::string message) {
+    return {ErrorCode::kInvalidArgument, std::move(message)};
+}
+
 // A value or an expected failure. Programmer errors are asserted, not returned.
 template <class T>
 class [[nodiscard]] Result {

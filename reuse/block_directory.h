@@ -41,7 +41,7 @@ public:
     struct Found {
         BlockMeta meta;
         uint64_t file_bytes = 0;
-        int64_t used_ns = 0;  // when the block was written or last read
+        int64_t used_ns = 0;  // when the block was written or last used
     };
     struct ScanReport {
         uint64_t n_set_aside = 0;

@@ -139,20 +139,25 @@ BlockPin BlockStore::Impl::pin_if_same(RamEntry& entry, std::span<const Token> t
 }
 
 BlockPin BlockStore::Impl::find(const Key128& key, std::span<const Token> tokens) {
+    BlockPin held;
     DiskRecord record;
     {
         MutexLock lock(mutex_);
-        if (RamEntry* entry = ram_.lookup(key)) {
-            return pin_if_same(*entry, tokens);
-        }
         const DiskRecord* found = disk_ ? disk_->lookup(key) : nullptr;
-        if (found == nullptr || !same_tokens(found->meta, tokens) ||
-            !ram_.reserve(KvBlock::bytes_total(found->meta))) {
+        if (RamEntry* entry = ram_.lookup(key)) {
+            held = pin_if_same(*entry, tokens);
+            if (!held || found == nullptr) return held;
+        } else if (found == nullptr || !same_tokens(found->meta, tokens) ||
+                   !ram_.reserve(KvBlock::bytes_total(found->meta))) {
             return {};
+        } else {
+            record = *found;
         }
-        record = *found;
     }
-    return load(record);
+    if (!held) return load(record);
+    // For the next process: this one has the order in its index.
+    directory_->mark_used(key);
+    return held;
 }
 
 // The block's bytes are reserved in RAM.

@@ -106,8 +106,9 @@ struct PrefillReport {
     std::vector<int32_t> blended_rows;  // ascending
 };
 
-// Called between batches of a prefill, on the engine thread. Other sequences may be decoded in it.
-// Returning false ends the prefill with kCancelled; the sequence is empty then.
+// Called between batches of a prefill or of a chunk that is encoded, on the engine thread. Other
+// sequences may be decoded in it. Returning false ends the call with kCancelled; a sequence that
+// was prefilled is empty then. May be empty.
 using PrefillTick = std::function<bool()>;
 
 struct DecodeItem {
@@ -141,7 +142,8 @@ public:
     // Encodes a chunk alone behind the sink prefix: canonical frame, provenance kIsolated.
     // Fails with kUnsupported where support is kExactOnly. `key` goes into the block as it is.
     virtual Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
-                                                             std::span<const Token> tokens) = 0;
+                                                             std::span<const Token> tokens,
+                                                             const PrefillTick& tick) = 0;
 
     // Copies rows [begin, begin + tokens.size()) of a sequence into a block that keeps their
     // position (frame_row = begin), for pages of a prefix chain.

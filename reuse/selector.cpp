@@ -94,8 +94,6 @@ private:
     Deviation deviation_;
 };
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 Status check_stages(const SelectorParams& params, int32_t n_layer) {
     const std::span<const CheckStage> stages = params.stages;
     const std::string selector = "selector " + params.policy;

@@ -409,7 +409,8 @@ Status BlendGraph::Impl::compute(Build& b) {
     ggml_backend_sched_reset(sched_.get());
     if (!ggml_backend_sched_alloc_graph(sched_.get(), b.graph)) {
         return Error{ErrorCode::kOutOfMemory,
-                     "no memory to compute " + std::to_string(b.n_rows) + " rows; lower --ubatch"};
+                     "no memory to compute " + std::to_string(b.n_rows) +
+                         " rows at once; smaller batches (ubatch) take less"};
     }
     fill_inputs(b);
     if (attention_) attention_->rewind();

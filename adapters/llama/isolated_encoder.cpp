@@ -57,7 +57,8 @@ Status IsolatedEncoder::reserve(int32_t n_cells) {
     return {};
 }
 
-Result<std::unique_ptr<KvBlock>> IsolatedEncoder::encode(BlockMeta meta, const RopeSpec& rope) {
+Result<std::unique_ptr<KvBlock>> IsolatedEncoder::encode(BlockMeta meta, const RopeSpec& rope,
+                                                         const PrefillTick& tick) {
     const int32_t n_sink = static_cast<int32_t>(sink_.size());
     const int32_t n_rows = n_sink + meta.n_rows();
     if (Status status = reserve(n_rows); !status) return status.error();
@@ -70,6 +71,9 @@ Result<std::unique_ptr<KvBlock>> IsolatedEncoder::encode(BlockMeta meta, const R
     pass.layer_end = layout_.n_layer;
     const size_t batch_rows = static_cast<size_t>(graph_.n_batch_rows());
     for (size_t begin = 0; begin < rows.size(); begin += batch_rows) {
+        if (begin > 0 && tick && !tick()) {
+            return Error{ErrorCode::kCancelled, "cancelled while a chunk was encoded"};
+        }
         const size_t n = std::min(batch_rows, rows.size() - begin);
         const BlendGraph::Batch batch{std::span(rows).subspan(begin, n),
                                       std::span<const Token>(tokens).subspan(begin, n), false};

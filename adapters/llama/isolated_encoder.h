@@ -8,6 +8,7 @@
 #include "adapters/llama/blend_graph.h"
 #include "index/result.h"
 #include "reuse/block.h"
+#include "reuse/engine.h"
 #include "reuse/rope.h"
 
 namespace spolia {
@@ -22,7 +23,8 @@ public:
 
     // A block in the canonical frame with the given metadata (tokens, keys); the sink's rows are
     // cut off and K is rotated back by their number.
-    Result<std::unique_ptr<KvBlock>> encode(BlockMeta meta, const RopeSpec& rope);
+    Result<std::unique_ptr<KvBlock>> encode(BlockMeta meta, const RopeSpec& rope,
+                                            const PrefillTick& tick);
 
     // Bytes of the KV tensors.
     size_t memory_bytes() const;

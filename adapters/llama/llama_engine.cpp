@@ -128,7 +128,8 @@ public:
     Status open();
 
     Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick);
-    Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens);
+    Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens,
+                                            const PrefillTick& tick);
     BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
     EngineMemory memory() const { return {kv_cache_bytes_, staging_bytes_, compute_bytes_}; }
 
@@ -148,7 +149,7 @@ private:
     // The best support that nothing in the file speaks against, and why it is not better. The gate
     // has the last word.
     void choose_support();
-    Status check_memory(uint64_t n_rows) const;
+    Status check_memory(int32_t n_streams) const;
     Status open_context();
     Status open_fused();
     Status prove();
@@ -218,7 +219,9 @@ void LlamaEngine::Impl::choose_support() {
     info_.support = ReuseSupport::kFused;
 }
 
-Status LlamaEngine::Impl::check_memory(uint64_t n_rows) const {
+Status LlamaEngine::Impl::check_memory(int32_t n_streams) const {
+    const uint64_t n_rows =
+        static_cast<uint64_t>(options_.n_ctx) * static_cast<uint64_t>(n_streams);
     // Of other models the row's size in the cache is not known: kv_layout_of() gives an upper
     // bound.
     if (info_.support == ReuseSupport::kExactOnly && n_rows <= UINT32_MAX) return {};
@@ -227,21 +230,18 @@ Status LlamaEngine::Impl::check_memory(uint64_t n_rows) const {
     if (n_rows <= UINT32_MAX && (!available || kv_mib <= *available >> 20)) return {};
     return Error{
         ErrorCode::kOutOfMemory,
-        "a KV cache of " + std::to_string(n_rows) + " rows needs " + std::to_string(kv_mib) +
-            " MiB" +
-            (available ? ", but only " + std::to_string(*available >> 20) + " MiB are free" : "") +
-            "; lower --ctx-size or --parallel"};
+        "a KV cache of " + std::to_string(n_streams) + " sequences of " +
+            std::to_string(options_.n_ctx) + " rows needs " + std::to_string(kv_mib) + " MiB" +
+            (available ? ", but only " + std::to_string(*available >> 20) + " MiB are free" : "")};
 }
 
 Status LlamaEngine::Impl::open_context() {
     // Chunks of models without a fused pass are encoded in a sequence of their own.
     const int32_t n_streams =
         options_.n_sequences + (info_.support == ReuseSupport::kSpans ? 1 : 0);
-    const uint64_t n_rows =
-        static_cast<uint64_t>(options_.n_ctx) * static_cast<uint64_t>(n_streams);
-    if (Status status = check_memory(n_rows); !status) return status;
+    if (Status status = check_memory(n_streams); !status) return status;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(n_rows);
+    params.n_ctx = static_cast<uint32_t>(options_.n_ctx) * static_cast<uint32_t>(n_streams);
     params.n_seq_max = static_cast<uint32_t>(n_streams);
     // A decode has up to one row of each sequence.
     params.n_batch = static_cast<uint32_t>(std::max(options_.n_batch_rows, n_streams));
@@ -407,7 +407,8 @@ BlockMeta LlamaEngine::Impl::block_meta(const Key128& key, std::span<const Token
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
-                                                           std::span<const Token> tokens) {
+                                                           std::span<const Token> tokens,
+                                                           const PrefillTick& tick) {
     if (info_.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported, "no blocks for this model: " + info_.support_reason};
     }
@@ -422,11 +423,11 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
     BlockMeta meta = block_meta(key, tokens);
     meta.provenance = Provenance::kIsolated;
     if (encoder_) {
-        auto block = encoder_->encode(std::move(meta), rope_.spec);
+        auto block = encoder_->encode(std::move(meta), rope_.spec, tick);
         note_memory();
         return block;
     }
-    return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec);
+    return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec, tick);
 }
 
 void LlamaEngine::Impl::note_memory() {
@@ -479,8 +480,9 @@ void LlamaEngine::truncate(int32_t sequence, int32_t n_rows) {
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::encode_isolated(const Key128& key,
-                                                              std::span<const Token> tokens) {
-    return impl_->encode(key, tokens);
+                                                              std::span<const Token> tokens,
+                                                              const PrefillTick& tick) {
+    return impl_->encode(key, tokens, tick);
 }
 
 Result<std::unique_ptr<KvBlock>> LlamaEngine::capture_page(int32_t sequence, int32_t begin,

@@ -38,7 +38,8 @@ public:
     std::span<const float> logits(int32_t sequence) const override;
     void truncate(int32_t sequence, int32_t n_rows) override;
     Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
-                                                     std::span<const Token> tokens) override;
+                                                     std::span<const Token> tokens,
+                                                     const PrefillTick& tick) override;
     Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
                                                   const Key128& key, const Key128& left_context,
                                                   std::span<const Token> tokens) override;

@@ -50,8 +50,9 @@ Status check_rotation(SequenceCache& cache, const RopeSpec& rope, std::span<cons
     BlockMeta meta;
     meta.layout = cache.layout();
     meta.tokens.assign(tokens.begin(), tokens.end());
-    Result<std::unique_ptr<KvBlock>> block =
-        encoder != nullptr ? encoder->encode(meta, rope) : span_encode(cache, 0, sink, meta, rope);
+    Result<std::unique_ptr<KvBlock>> block = encoder != nullptr
+                                                 ? encoder->encode(meta, rope, {})
+                                                 : span_encode(cache, 0, sink, meta, rope, {});
     if (!block) return block.error();
 
     const int32_t target = cache.n_cells() / 2;

@@ -156,6 +156,13 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load(const LlamaModelOptions& op
         new LlamaModel(model, options.path, *fingerprint, read_numbers(gguf->get())));
 }
 
+Status LlamaModel::check_file(const std::string& path) {
+    initialise_backend();
+    take_llama_error();
+    Result<GgufPtr> header = read_header(path);
+    return header ? Status() : std::move(header).error();
+}
+
 std::optional<std::string> LlamaModel::meta(const std::string& key) const {
     const int32_t length = llama_model_meta_val_str(model_, key.c_str(), nullptr, 0);
     if (length < 0) return std::nullopt;

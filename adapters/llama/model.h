@@ -27,6 +27,9 @@ public:
     // Fails with kNotFound (no such file), kCorrupt (not a GGUF, or cut short), kUnsupported (an
     // architecture that this llama.cpp does not know), kOutOfMemory or kIo.
     static Result<std::unique_ptr<LlamaModel>> load(const LlamaModelOptions& options);
+    // What load() finds out first, in a moment: whether the file is there and is a whole GGUF.
+    // Fails with kNotFound, kInvalidArgument (not a file), kCorrupt or kIo.
+    static Status check_file(const std::string& path);
     ~LlamaModel();
     LlamaModel(const LlamaModel&) = delete;
     LlamaModel& operator=(const LlamaModel&) = delete;

@@ -30,8 +30,6 @@ struct SamplerFree {
 };
 using LlamaSamplerPtr = std::unique_ptr<llama_sampler, SamplerFree>;
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 Status check_finite(const char* name, float value) {
     if (std::isfinite(value)) return {};
     return invalid(std::string(name) + " must be a finite number");

@@ -76,11 +76,11 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
 
 Result<std::unique_ptr<KvBlock>> span_encode(SequenceCache& cache, int32_t sequence,
                                              std::span<const Token> sink, BlockMeta meta,
-                                             const RopeSpec& rope) {
+                                             const RopeSpec& rope, const PrefillTick& tick) {
     std::vector<Token> tokens(sink.begin(), sink.end());
     tokens.insert(tokens.end(), meta.tokens.begin(), meta.tokens.end());
     cache.truncate(sequence, 0);
-    if (Status status = cache.append(sequence, tokens, nullptr); !status) return status.error();
+    if (Status status = cache.append(sequence, tokens, tick); !status) return status.error();
     const int32_t n_sink = static_cast<int32_t>(sink.size());
     std::unique_ptr<KvBlock> block = copy_rows(cache, sequence, n_sink, std::move(meta));
     cache.truncate(sequence, 0);

@@ -21,7 +21,7 @@ Status span_prefill(SequenceCache& cache, const PrefillPlan& plan, const Prefill
 // Encodes a chunk behind `sink` with llama_decode in a sequence of its own, which is left empty.
 Result<std::unique_ptr<KvBlock>> span_encode(SequenceCache& cache, int32_t sequence,
                                              std::span<const Token> sink, BlockMeta meta,
-                                             const RopeSpec& rope);
+                                             const RopeSpec& rope, const PrefillTick& tick);
 
 // Copies rows [begin, begin + meta.tokens.size()) of a sequence as they stand.
 std::unique_ptr<KvBlock> copy_rows(const SequenceCache& cache, int32_t sequence, int32_t begin,

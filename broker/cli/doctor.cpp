@@ -203,8 +203,7 @@ void check_model(const Config& config, const std::filesystem::path& path, Findin
     Result<std::unique_ptr<LlamaModel>> model =
         LlamaModel::load({path.string(), config.model.n_gpu_layers, {}});
     if (!model) return findings.add("model", Verdict::kFailed, model.error().message);
-    const Result<std::unique_ptr<LlamaEngine>> engine =
-        LlamaEngine::create(**model, engine_options(config.model, **model));
+    const Result<std::unique_ptr<LlamaEngine>> engine = open_engine(config.model, **model);
     if (!engine) return findings.add("engine", Verdict::kFailed, engine.error().message);
 
     const ModelInfo& info = (*engine)->info();

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kAbout = R"(Shows what block files hold, without loading a model and without
 touching them. A folder is a broker's --cache-dir, or a part of it; a broker may be running on it.
 Files that the broker set aside are left out, unless their folder is named.
---verify also reads each block's rows and compares their checksum.)";
+--verify also reads each block's rows, compares their checksum, and says so.)";
 
 Json problem(const std::filesystem::path& path, const std::string& what) {
     return {{"file", path.string()}, {"problem", what}};
@@ -54,6 +54,7 @@ Json describe(const std::filesystem::path& path, bool verify) {
                  {"layers", meta.layout.n_layer}, {"k_dim", meta.layout.k_dim},
                  {"v_dim", meta.layout.v_dim},    {"bytes", size}};
     if (!verify) return json;
+    json["verified"] = true;
     KvBlock block(meta);
     file.seekg(static_cast<std::streamoff>(header->payload_offset));
     file.read(reinterpret_cast<char*>(block.data().data()),
@@ -78,7 +79,7 @@ std::vector<std::filesystem::path> block_files(const std::filesystem::path& path
     return files;
 }
 
-void print_text(const Json& blocks) {
+void print_text(const Json& blocks, bool verify) {
     std::vector<std::vector<std::string>> table = {
         {"key", "provenance", "rows", "position", "KiB", "model"}};
     uint64_t bytes = 0;
@@ -91,8 +92,14 @@ void print_text(const Json& blocks) {
                          std::to_string(block["bytes"].get<uint64_t>() >> 10), block["model"]});
     }
     std::printf("%s", format_table(table).c_str());
-    std::printf("%zu blocks, %llu MiB\n", table.size() - 1,
-                static_cast<unsigned long long>(bytes >> 20));
+    const size_t n_whole = table.size() - 1, n_damaged = blocks.size() - n_whole;
+    std::printf("%zu blocks, %llu MiB\n", n_whole, static_cast<unsigned long long>(bytes >> 20));
+    if (!verify) return;
+    if (n_damaged > 0) {
+        std::printf("verified: %zu of %zu files are damaged\n", n_damaged, blocks.size());
+    } else {
+        std::printf("verified: header, token ids and all rows of each block are whole\n");
+    }
 }
 
 int inspect(const std::string& path, bool verify, const std::string& format) {
@@ -113,7 +120,7 @@ int inspect(const std::string& path, bool verify, const std::string& format) {
     if (format == "json") {
         std::printf("%s\n", blocks.dump(2).c_str());
     } else {
-        print_text(blocks);
+        print_text(blocks, verify);
     }
     return damaged ? kExitFailure : kExitOk;
 }

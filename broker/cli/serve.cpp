@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "adapters/llama/model.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/own_models.h"
@@ -80,6 +81,10 @@ int serve(Config config) {
     const Result<std::filesystem::path> model = model_or_sample(config.model.path);
     if (!model.ok()) return fail(model.error());
     config.model.path = *model;
+    // Loading goes on behind the open port; what can be told at once is told before.
+    if (const Status whole = LlamaModel::check_file(model->string()); !whole.ok()) {
+        return fail(whole.error());
+    }
     StopSignals::block();
     // Clients that went away and files that may not grow are errors of their writes.
     std::signal(SIGPIPE, SIG_IGN);

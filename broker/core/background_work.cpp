@@ -27,6 +27,10 @@ Status BackgroundWork::put(PutJob& job) {
         return Error{ErrorCode::kOverloaded,
                      std::to_string(puts_.size()) + " registrations are waiting; try again later"};
     }
+    {
+        MutexLock state_lock(state_.mutex);
+        for (const EncodeQueue::Chunk& chunk : job.chunks) state_.registering.insert(chunk.key);
+    }
     puts_.push_back(std::move(job));
     return {};
 }
@@ -42,11 +46,11 @@ bool BackgroundWork::has_work() const {
     return !state_.encode_queue.empty() || (options_.capture_pages && state_.sequences.has_page());
 }
 
-void BackgroundWork::step() {
-    if (!step_put() && !step_page()) step_seen();
+void BackgroundWork::step(const PrefillTick& tick) {
+    if (!step_put(tick) && !step_page()) step_seen(tick);
 }
 
-bool BackgroundWork::step_put() {
+bool BackgroundWork::step_put(const PrefillTick& tick) {
     PutJob* job = nullptr;
     {
         MutexLock lock(mutex_);
@@ -54,7 +58,8 @@ bool BackgroundWork::step_put() {
     }
     if (job == nullptr) return false;
     const EncodeQueue::Chunk& chunk = job->chunks[job->n_encoded];
-    Status status = encode(chunk.key, chunk.tokens);
+    Status status = encode(chunk, tick);
+    if (!status && status.error().code == ErrorCode::kCancelled) return true;
     if (status) status = registry_.put(job->tenant, job->name, chunk.tokens);
     if (!status || ++job->n_encoded == job->chunks.size()) finish_put(status);
     return true;
@@ -67,6 +72,7 @@ void BackgroundWork::finish_put(Status status) {
         job = std::move(puts_.front());
         puts_.pop_front();
     }
+    forget(job);
     // The chunk is registered and encoded, only not beyond the end of the process.
     if (const Status saved = registry_.save(); !saved) {
         log_event(LogLevel::kWarning, saved.error().message);
@@ -81,6 +87,13 @@ void BackgroundWork::finish_put(Status status) {
             chunk_info({job.tenant, job.name, chunk.key, chunk.tokens}, store_, engine_.info().kv));
     }
     job.done(std::move(infos));
+}
+
+void BackgroundWork::forget(const PutJob& job) {
+    MutexLock lock(state_.mutex);
+    for (const EncodeQueue::Chunk& chunk : job.chunks) {
+        state_.registering.erase(state_.registering.find(chunk.key));
+    }
 }
 
 bool BackgroundWork::step_page() {
@@ -113,14 +126,15 @@ Status BackgroundWork::capture(const SequenceTable::Page& page, const Key128& ke
     return {};
 }
 
-bool BackgroundWork::step_seen() {
+bool BackgroundWork::step_seen(const PrefillTick& tick) {
     std::optional<EncodeQueue::Chunk> chunk;
     {
         MutexLock lock(state_.mutex);
-        chunk = state_.encode_queue.take();
+        chunk = state_.encode_queue.first();
     }
     if (!chunk) return false;
-    if (const Status encoded = encode(chunk->key, chunk->tokens); !encoded) {
+    const Status encoded = encode(*chunk, tick);
+    if (!encoded && encoded.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kWarning, "a chunk could not be kept",
                   {{"tokens", static_cast<int64_t>(chunk->tokens.size())},
                    {"error", std::string_view(encoded.error().message)}});
@@ -128,15 +142,24 @@ bool BackgroundWork::step_seen() {
     return true;
 }
 
-Status BackgroundWork::encode(const Key128& key, std::span<const Token> tokens) {
-    if (store_.where(key, tokens)) return {};
-    Result<std::unique_ptr<KvBlock>> block = engine_.encode_isolated(key, tokens);
+Status BackgroundWork::encode(const EncodeQueue::Chunk& chunk, const PrefillTick& tick) {
+    Status made = store_.where(chunk.key, chunk.tokens) ? Status() : make_block(chunk, tick);
+    const bool cancelled = !made && made.error().code == ErrorCode::kCancelled;
+    n_cancelled_ = cancelled ? n_cancelled_ + 1 : 0;
+    if (cancelled) return made;
+    MutexLock lock(state_.mutex);
+    state_.encode_queue.remove(chunk.key);
+    return made;
+}
+
+Status BackgroundWork::make_block(const EncodeQueue::Chunk& chunk, const PrefillTick& tick) {
+    const bool insist = n_cancelled_ + 1 >= kAttemptsMax;
+    Result<std::unique_ptr<KvBlock>> block =
+        engine_.encode_isolated(chunk.key, chunk.tokens, insist ? PrefillTick() : tick);
     if (!block) return std::move(block).error();
     Result<BlockPin> inserted = store_.insert(std::move(block).value());
     if (!inserted) return std::move(inserted).error();
     metrics_.chunk_encoded();
-    MutexLock lock(state_.mutex);
-    state_.encode_queue.remove(key);
     return {};
 }
 
@@ -148,6 +171,7 @@ void BackgroundWork::stop() {
         puts.swap(puts_);
     }
     for (const PutJob& job : puts) {
+        forget(job);
         job.done(Error{ErrorCode::kCancelled, "the server is shutting down"});
     }
 }

@@ -53,18 +53,25 @@ public:
     // The rest is the engine thread's.
     bool has_puts() const { return n_puts() > 0; }
     bool has_work() const EXCLUDES(mutex_);
-    // One unit: at most one chunk encoded or one page captured.
-    void step() EXCLUDES(mutex_);
+    // One unit: at most one chunk encoded or one page captured. Where a tick ends the encoding, the
+    // chunk is tried again in a later step; after a few such attempts in a row ticks are not asked,
+    // so that a busy server gets its chunks, too.
+    void step(const PrefillTick& tick) EXCLUDES(mutex_);
     // Ends all jobs with kCancelled, and refuses those to come.
     void stop() EXCLUDES(mutex_);
 
 private:
-    bool step_put();
+    static constexpr int kAttemptsMax = 4;
+
+    bool step_put(const PrefillTick& tick);
     bool step_page();
-    bool step_seen();
-    Status encode(const Key128& key, std::span<const Token> tokens);
+    bool step_seen(const PrefillTick& tick);
+    // kCancelled: to be tried again.
+    Status encode(const EncodeQueue::Chunk& chunk, const PrefillTick& tick);
+    Status make_block(const EncodeQueue::Chunk& chunk, const PrefillTick& tick);
     Status capture(const SequenceTable::Page& page, const Key128& key);
     void finish_put(Status status);
+    void forget(const PutJob& job);
 
     Engine& engine_;
     BlockStore& store_;
@@ -72,6 +79,8 @@ private:
     CoreState& state_;
     Metrics& metrics_;
     const ServiceOptions& options_;
+
+    int n_cancelled_ = 0;  // attempts in a row
 
     mutable Mutex mutex_;
     // Only the engine thread takes jobs out, so it may use the first one unlocked.

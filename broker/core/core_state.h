@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <set>
 
 #include "broker/core/cost_model.h"
 #include "broker/core/encode_queue.h"
 #include "broker/core/receipt_log.h"
 #include "broker/core/sequence_table.h"
 #include "broker/guard/guard.h"
+#include "index/fingerprint.h"
 #include "index/thread_annotations.h"
 
 namespace spolia {
@@ -27,6 +29,8 @@ struct CoreState {
     SequenceTable sequences GUARDED_BY(mutex);
     CostModel costs GUARDED_BY(mutex);
     EncodeQueue encode_queue GUARDED_BY(mutex);
+    // Chunks of registrations that wait, each as often as it is registered.
+    std::multiset<Key128> registering GUARDED_BY(mutex);
     Guard guard GUARDED_BY(mutex);
     ReceiptLog receipts GUARDED_BY(mutex);
 };

@@ -32,12 +32,9 @@ bool EncodeQueue::contains(const Key128& key) const {
                        [&](const Chunk& chunk) { return chunk.key == key; });
 }
 
-std::optional<EncodeQueue::Chunk> EncodeQueue::take() {
+std::optional<EncodeQueue::Chunk> EncodeQueue::first() const {
     if (chunks_.empty()) return std::nullopt;
-    const auto first = std::max_element(chunks_.begin(), chunks_.end(), goes_behind);
-    Chunk chunk = std::move(*first);
-    chunks_.erase(first);
-    return chunk;
+    return *std::max_element(chunks_.begin(), chunks_.end(), goes_behind);
 }
 
 void EncodeQueue::remove(const Key128& key) {

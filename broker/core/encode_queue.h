@@ -14,7 +14,7 @@ namespace spolia {
 // Chunks that prompts had and no tier has: to be encoded when the engine has nothing better to do.
 // Seen most often goes first, because a chunk that came twice is the likeliest to come again; among
 // equals the newest, because its conversation is still going on. When full, the least of them goes.
-// Not thread-safe.
+// A chunk stays here until its block is there. Not thread-safe.
 class EncodeQueue {
 public:
     explicit EncodeQueue(size_t chunks_max) : chunks_max_(chunks_max) {}
@@ -29,7 +29,8 @@ public:
     // Counts a chunk that is there already.
     void add(const Key128& key, std::span<const Token> tokens);
     bool contains(const Key128& key) const;
-    std::optional<Chunk> take();
+    // The one to encode next.
+    std::optional<Chunk> first() const;
     void remove(const Key128& key);
 
     size_t size() const { return chunks_.size(); }

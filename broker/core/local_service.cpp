@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/tokenize_part.h"
 #include "broker/core/background_work.h"
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
@@ -25,8 +26,6 @@
 
 namespace spolia {
 namespace {
-
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
 // Beside the model's folder of blocks.
 ChunkRegistryOptions registry_options(const ServiceOptions& options, const ModelInfo& model) {
@@ -222,25 +221,26 @@ private:
         return {};
     }
 
-    // Cuts the text as a prompt's part with the same text would be cut.
+    // Cuts the text as a prompt's part with the same text would be cut, whatever stands before it.
     Status cut_chunks_of(const std::string& text, PutJob& job) const {
         if (model().support == ReuseSupport::kExactOnly) {
             return Error{ErrorCode::kUnsupported,
                          "chunks of this model can't be reused: " + model().support_reason};
         }
-        const Result<TokenizedText> tokenized = text_->tokenize(text, false, false);
-        if (!tokenized) return tokenized.error();
-        const TextSpan whole{0, static_cast<uint32_t>(tokenized->text.size()), SegmentRole::kChunk};
+        const Result<TokenizedPart> part = tokenize_part(*text_, text);
+        if (!part) return part.error();
+        const TextSpan whole{part->settled.begin, part->settled.end, SegmentRole::kChunk};
         const KeyScope scope{model().fingerprint, job.tenant};
         for (const Segment& segment :
-             segment_prompt(*tokenized, {&whole, 1}, scope, options_.chunker, nullptr)) {
+             segment_prompt(part->text, {&whole, 1}, scope, options_.chunker, nullptr)) {
             if (segment.role != SegmentRole::kChunk) continue;
             const auto tokens =
-                std::span(tokenized->tokens).subspan(segment.span.begin, segment.span.size());
+                std::span(part->text.tokens).subspan(segment.span.begin, segment.span.size());
             job.chunks.push_back({segment.key, {tokens.begin(), tokens.end()}});
         }
         if (job.chunks.empty()) {
-            return invalid("the text has " + std::to_string(tokenized->tokens.size()) +
+            const TokenSpan tokens = tokens_inside(part->text, part->settled);
+            return invalid("the text has " + std::to_string(tokens.size()) +
                            " tokens; a chunk needs at least " +
                            std::to_string(options_.chunker.tokens_min));
         }

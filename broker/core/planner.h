@@ -20,7 +20,7 @@ namespace spolia {
 // Where a block is, seen from the planner.
 enum class Residence : uint8_t {
     kAbsent,
-    kQueued,       // not there, but it waits to be encoded
+    kQueued,       // not there, but it waits to be encoded, or is being encoded
     kUnavailable,  // it was there, and could not be brought into memory
     kDisk,
     kRam,

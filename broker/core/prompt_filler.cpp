@@ -35,7 +35,8 @@ FindResidence residence_in(const BlockStore& store, CoreState& state) {
             return *tier == Tier::kRam ? Residence::kRam : Residence::kDisk;
         }
         MutexLock lock(state.mutex);
-        return state.encode_queue.contains(key) ? Residence::kQueued : Residence::kAbsent;
+        const bool queued = state.encode_queue.contains(key) || state.registering.contains(key);
+        return queued ? Residence::kQueued : Residence::kAbsent;
     };
 }
 

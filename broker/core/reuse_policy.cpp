@@ -16,8 +16,6 @@ T first_of(const std::optional<T>& request, const std::optional<T>& agent, const
     return agent ? *agent : fallback;
 }
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 Status check_budget(const GuardBudget& budget) {
     if (!(budget.max_kl >= 0) || !std::isfinite(budget.max_kl)) {
         return invalid("max_kl is " + std::to_string(budget.max_kl) + "; it must not be negative");

@@ -129,10 +129,7 @@ std::unique_ptr<Generation> Scheduler::take_waiting(GenerationId id) {
 }
 
 std::unique_ptr<Generation> Scheduler::take_admissible() {
-    {
-        MutexLock lock(state_.mutex);
-        if (state_.sequences.n_busy() == state_.sequences.size()) return nullptr;
-    }
+    if (!has_idle_sequence()) return nullptr;
     MutexLock lock(mutex_);
     if (waiting_.empty()) return nullptr;
     std::unique_ptr<Generation> generation = std::move(waiting_.front());
@@ -172,7 +169,7 @@ bool Scheduler::background_due() const {
 
 void Scheduler::do_background() {
     const Clock::time_point begin = Clock::now();
-    background_.step();
+    background_.step([this] { return !holds_up(); });
     const double ms = ms_between(begin, Clock::now());
     if (running_.empty()) return;
     background_credit_ms_ -= ms;
@@ -201,6 +198,17 @@ void Scheduler::do_shadow() {
 bool Scheduler::wanted() const {
     MutexLock lock(mutex_);
     return stopping_ || put_arrived_ || !waiting_.empty();
+}
+
+bool Scheduler::has_idle_sequence() const {
+    MutexLock lock(state_.mutex);
+    return state_.sequences.n_busy() < state_.sequences.size();
+}
+
+bool Scheduler::holds_up() const {
+    const bool idle = has_idle_sequence();
+    MutexLock lock(mutex_);
+    return stopping_ || (idle && !waiting_.empty());
 }
 
 void Scheduler::end_unstarted(Generation& generation) {

@@ -62,6 +62,9 @@ private:
     bool shadow_due() const;
     void do_shadow();
     bool wanted() const EXCLUDES(mutex_);
+    bool has_idle_sequence() const;
+    // Whether background work holds up a request that could begin now, or the end.
+    bool holds_up() const EXCLUDES(mutex_);
     void end_unstarted(Generation& generation);
     void end_all();
 

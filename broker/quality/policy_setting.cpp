@@ -8,8 +8,6 @@
 namespace spolia {
 namespace {
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 template <class Number>
 bool read_number(std::string_view text, Number& number) {
     const char* end = text.data() + text.size();

@@ -76,7 +76,7 @@ Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt
 Result<const KvBlock*> PromptRunner::block_of(const Key128& key, std::span<const Token> tokens) {
     std::unique_ptr<KvBlock>& block = blocks_[key];
     if (!block || !std::ranges::equal(block->meta().tokens, tokens)) {
-        Result<std::unique_ptr<KvBlock>> encoded = engine_.encode_isolated(key, tokens);
+        Result<std::unique_ptr<KvBlock>> encoded = engine_.encode_isolated(key, tokens, {});
         if (!encoded) return std::move(encoded).error();
         block = std::move(encoded).value();
         block_bytes_ += block->bytes_total();

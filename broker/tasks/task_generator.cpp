@@ -44,8 +44,6 @@ LedgerShape shape_for(const TaskOptions& options, TaskKind kind) {
     return shape;
 }
 
-Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
-
 Status check_size(const TaskOptions& options, TaskKind kind) {
     const int64_t chunks = int64_t{options.n_chunks} * chunk_factor(kind);
     const int64_t sentences = chunks * options.sentences_per_chunk;

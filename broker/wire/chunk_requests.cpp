@@ -28,6 +28,7 @@ Parsed<PutChunks> parse_put_chunks(std::string_view text, const JsonLimits& limi
 
     const std::string* one = body.string("text");
     const Json* several = body.array("texts");
+    body.refuse_others();
     if ((one == nullptr) == (several == nullptr)) {
         body.fail("text", "or 'texts' is required, and not both");
     } else if (one != nullptr) {

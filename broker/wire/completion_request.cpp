@@ -35,7 +35,7 @@ Parsed<TokenizedText> from_ids(const Json& ids, const TextModel& model) {
     return prompt;
 }
 
-Parsed<TokenizedText> read_prompt(const Fields& body, const TextModel& model) {
+Parsed<TokenizedText> read_prompt(Fields& body, const TextModel& model) {
     const Json* prompt = body.any("prompt");
     const bool list = prompt != nullptr && prompt->is_array() && !prompt->empty();
     const bool wrapped = list && (prompt->front().is_string() || prompt->front().is_array());

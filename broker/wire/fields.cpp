@@ -1,5 +1,6 @@
 #include "broker/wire/fields.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <sstream>
@@ -30,9 +31,19 @@ std::string range_text(T min, T max) {
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
 
-const Json* Fields::any(const char* name) const {
+const Json* Fields::any(const char* name) {
+    names_.emplace_back(name);
     const auto found = object_.find(name);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
+}
+
+void Fields::refuse_others() {
+    for (const auto& [name, value] : object_.items()) {
+        if (std::ranges::find(names_, name) != names_.end()) continue;
+        std::string known;
+        for (const std::string& each : names_) known += (known.empty() ? "" : ", ") + each;
+        return fail(name, "is not known here; there are " + known);
+    }
 }
 
 std::string Fields::path_of(std::string_view name) const {

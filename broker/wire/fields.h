@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/wire/api_error.h"
 #include "broker/wire/json.h"
@@ -24,7 +25,10 @@ public:
     const Json* object(const char* name);
     const Json* array(const char* name);
     // Of any type; null is absent.
-    const Json* any(const char* name) const;
+    const Json* any(const char* name);
+    // Complains of a member that no call above named. For objects that are ours alone: there a
+    // misspelt name would pass as its default.
+    void refuse_others();
 
     // "path.name"
     std::string path_of(std::string_view name) const;
@@ -39,6 +43,7 @@ public:
 private:
     const Json& object_;
     std::string path_;
+    std::vector<std::string> names_;  // that were asked for
     std::optional<ApiError> fault_;
 };
 

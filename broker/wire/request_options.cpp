@@ -157,6 +157,7 @@ void read_reuse(Fields& body, ReuseOptions& reuse) {
     if (const std::string* agent = fields.string("agent")) reuse.agent = *agent;
     // Checked only: which sequence a request gets is the scheduler's choice.
     (void)fields.integer("slot", 0, kInt32Max);
+    fields.refuse_others();
     body.adopt(fields);
 }
 

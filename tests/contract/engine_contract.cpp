@@ -75,7 +75,7 @@ std::vector<float> EngineContract::logits(int32_t sequence) const {
 }
 
 std::unique_ptr<KvBlock> EngineContract::encode(std::span<const Token> tokens) {
-    auto block = engine_->encode_isolated(hash_text("chunk"), tokens);
+    auto block = engine_->encode_isolated(hash_text("chunk"), tokens, {});
     EXPECT_TRUE(block.ok()) << (block.ok() ? "" : block.error().message);
     return block ? std::move(block).value() : nullptr;
 }
@@ -250,7 +250,7 @@ TEST_P(EngineContract, OtherSequencesAreDecodedBetweenBatches) {
 TEST_P(EngineContract, EncodesChunksInTheCanonicalFrame) {
     const std::vector<Token> tokens = text(70);
     if (!has_blocks()) {
-        EXPECT_EQ(engine_->encode_isolated({}, tokens).error().code, ErrorCode::kUnsupported);
+        EXPECT_EQ(engine_->encode_isolated({}, tokens, {}).error().code, ErrorCode::kUnsupported);
         return;
     }
     prefill_dense(0, tokens);
@@ -267,6 +267,30 @@ TEST_P(EngineContract, EncodesChunksInTheCanonicalFrame) {
     ASSERT_NE(again, nullptr);
     EXPECT_TRUE(std::ranges::equal(block->data(), again->data()));
     decode({{0, tokens[0]}});
+}
+
+TEST_P(EngineContract, EncodingIsCancelledBetweenBatches) {
+    if (!has_blocks()) return;  // as EncodesChunksInTheCanonicalFrame finds
+    const std::vector<Token> tokens = text(190), other = text(20);
+    prefill_dense(0, other);
+    int n_ticks = 0;
+    const auto whole =
+        engine_->encode_isolated(hash_text("chunk"), tokens, [&] { return ++n_ticks > 0; });
+    ASSERT_TRUE(whole.ok());
+    ASSERT_GE(n_ticks, 2) << "190 rows take three batches at least";
+    for (int last = 1; last <= n_ticks; ++last) {
+        int calls = 0;
+        const auto cancelled = engine_->encode_isolated(hash_text("chunk"), tokens, [&] {
+            decode({{0, other[0]}});
+            return ++calls < last;
+        });
+        ASSERT_FALSE(cancelled.ok());
+        EXPECT_EQ(cancelled.error().code, ErrorCode::kCancelled);
+        EXPECT_EQ(calls, last);
+    }
+    const auto again = encode(tokens);
+    ASSERT_NE(again, nullptr);
+    EXPECT_TRUE(std::ranges::equal(again->data(), (*whole)->data()));
 }
 
 TEST_P(EngineContract, PagesComeBackBitByBit) {
@@ -300,7 +324,7 @@ TEST_P(EngineContract, PagesComeBackBitByBit) {
 TEST_P(EngineContract, ComposesPromptsOfBlocks) {
     const std::vector<Token> chunk = text(50);
     if (!has_blocks()) {
-        EXPECT_EQ(engine_->encode_isolated({}, chunk).error().code, ErrorCode::kUnsupported);
+        EXPECT_EQ(engine_->encode_isolated({}, chunk, {}).error().code, ErrorCode::kUnsupported);
         return;
     }
     const auto block = encode(chunk);

@@ -86,6 +86,11 @@ const kBodies = [
     { status: 400, param: 'spolia.recompute_ratio' },
   ],
   [
+    'a field that is not there',
+    chat({ spolia: { fidelty: 'exact' } }),
+    { status: 400, param: 'spolia.fidelty', message: /fidelity, policy/ },
+  ],
+  [
     'a prompt longer than the context',
     chat({ messages: [{ role: 'user', content: 'otter '.repeat(2000) }] }),
     { status: 400, code: 'context_length_exceeded', message: /2048/ },
@@ -113,6 +118,8 @@ test('bodies', async (t) => {
     await bad('POST', '/v1/completions', { prompt: [-1] }, { status: 400, param: 'prompt' });
     await bad('PUT', '/v1/chunks', {}, { status: 400, param: 'text' });
     await bad('PUT', '/v1/chunks', { texts: [7] }, { status: 400, param: 'texts' });
+    const misspelt = { text: 'short', nam: 'x' };
+    await bad('PUT', '/v1/chunks', misspelt, { status: 400, param: 'nam', message: /name/ });
     await bad('PUT', '/v1/chunks', { text: 'short' }, { status: 400, message: /at least/ });
     await bad('GET', '/v1/chunks/no-key', undefined, { status: 400, param: 'key' });
     await bad('POST', '/tokenize', { content: 7 }, { status: 400, param: 'content' });

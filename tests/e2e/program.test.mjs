@@ -20,19 +20,25 @@ async function assertRefused(args, code, pattern, options) {
   assert.equal(result.code, code, `${args.join(' ')}: ${result.stdout}${result.stderr}`);
   assert.match(result.stderr, pattern);
   assert.ok(!/terminate called|Segmentation|what\(\)/.test(result.stderr), result.stderr);
+  return result;
 }
 
 describe('serve does not start', () => {
   const serve = (...args) => ['serve', '--model', model, '--port', '0', ...args];
 
+  // Before it says that it listens.
+  async function assertNoModel(path, code, pattern) {
+    const { stdout, stderr } = await assertRefused(serve('--model', path), code, pattern);
+    assert.doesNotMatch(stdout + stderr, /listening/);
+  }
+
   test('with what is no model', async (t) => {
     const folder = temporaryFolder(t);
-    const missing = join(folder, 'missing.gguf');
-    await assertRefused(serve('--model', missing), kFailure, /missing\.gguf/);
-    await assertRefused(serve('--model', folder), kUsage, /spolia_e2e/);
+    await assertNoModel(join(folder, 'missing.gguf'), kFailure, /missing\.gguf does not exist/);
+    await assertNoModel(folder, kUsage, /spolia_e2e/);
     const noModel = join(folder, 'text.gguf');
     writeFileSync(noModel, 'This is no model.');
-    await assertRefused(serve('--model', noModel), kFailure, /text\.gguf/);
+    await assertNoModel(noModel, kFailure, /text\.gguf/);
   });
 
   test('with a truncated model', async (t) => {
@@ -40,7 +46,7 @@ describe('serve does not start', () => {
     for (const size of [0, 3, 100, 20_000, 600_000]) {
       copyFileSync(model, cut);
       truncateSync(cut, size);
-      await assertRefused(serve('--model', cut), kFailure, /cut\.gguf/);
+      await assertNoModel(cut, kFailure, /cut\.gguf/);
     }
   });
 
@@ -62,6 +68,11 @@ describe('serve does not start', () => {
     const config = join(folder, 'spolia.toml');
     writeFileSync(config, '[server]\nport = 0\nprot = 1\n');
     await assertRefused(['serve', '--config', config], kUsage, /spolia\.toml.*3/);
+  });
+
+  test('with a context that memory does not hold', async () => {
+    const args = serve('--ctx-size', '2000000000', '--parallel', '8');
+    await assertRefused(args, kFailure, /8 sequences of 2000000000 .*--ctx-size or --parallel/);
   });
 
   test('on a port in use', async (t) => {
@@ -152,6 +163,7 @@ test('inspect', async (t) => {
   await server.until(({ disk }) => disk.blocks === 2, 'blocks are on disk');
   const { code, stdout } = await run(['inspect', folder, '--verify', '--format', 'json']);
   assert.equal(code, 0);
+  assert.ok(JSON.parse(stdout).every(({ verified }) => verified));
   const seen = JSON.parse(stdout).map(({ key, rows, provenance }) => ({ key, rows, provenance }));
   const expected = data.map(({ key, tokens }) => ({ key, rows: tokens, provenance: 'isolated' }));
   const byKey = (a, b) => (a.key < b.key ? -1 : 1);
@@ -159,11 +171,17 @@ test('inspect', async (t) => {
   const text = await run(['inspect', folder]);
   assert.equal(text.code, 0);
   assert.ok(data.every(({ key }) => text.stdout.includes(key)));
+  assert.doesNotMatch(text.stdout, /verified/);
+  const verified = await run(['inspect', folder, '--verify']);
+  assert.equal(verified.code, 0);
+  assert.match(verified.stdout, /2 blocks.*\nverified: .* all rows of each block are whole\n$/);
 
   await server.stop();
   const [damaged] = blockFiles(folder);
   truncateSync(damaged, 5000);
   await assertRefused(['inspect', folder], kFailure, /\.kv: /);
+  const report = await assertRefused(['inspect', folder, '--verify'], kFailure, /\.kv: /);
+  assert.match(report.stdout, /verified: 1 of 2 files are damaged/);
   await assertRefused(['inspect', damaged], kFailure, /\.kv: /);
 });
 

@@ -38,7 +38,7 @@ CoreHarness::~CoreHarness() {
 void CoreHarness::open() {
     Result<std::unique_ptr<Service>> opened =
         open_service(std::make_unique<FakeEngine>(engine_options, control),
-                     std::make_unique<FakeTextModel>(sampled_), options);
+                     std::make_unique<FakeTextModel>(sampled_, space_prefix), options);
     ASSERT_TRUE(opened) << opened.error().message;
     service_ = std::move(opened).value();
 }
@@ -57,7 +57,7 @@ GenerateRequest CoreHarness::request(const std::vector<Part>& parts, int32_t tok
         text += part.text;
         request.spans.push_back({begin, static_cast<uint32_t>(text.size()), part.role});
     }
-    request.prompt = FakeTextModel(sampled_).tokenize(text, true, false).value();
+    request.prompt = FakeTextModel(sampled_, space_prefix).tokenize(text, true, false).value();
     request.tokens_max = tokens_max;
     request.reuse.fidelity = fidelity;
     request.sampling.seed = next_seed_++;

@@ -59,6 +59,7 @@ public:
     FakeEngineOptions engine_options;
     ServiceOptions options;
     FakeEngineControl control;
+    bool space_prefix = false;  // see FakeTextModel
 
 private:
     SampledTokens sampled_;

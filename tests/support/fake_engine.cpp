@@ -70,7 +70,7 @@ void FakeEngine::check_thread() const {
 void FakeEngine::check_plan(const PrefillPlan& plan) const {
     const int32_t n_prompt = static_cast<int32_t>(plan.tokens.size());
     check(plan.sequence >= 0 && plan.sequence < options_.n_sequences, "no such sequence");
-    check(n_prompt > 0 && n_prompt <= options_.n_ctx, "prompt empty or too long");
+    check(n_prompt > 0, "an empty prompt");
     check(plan.n_keep >= 0 && plan.n_keep < n_prompt, "n_keep leaves nothing to compute");
     const std::vector<State> dense = dense_states(plan.tokens);
     const auto& rows = sequences_[plan.sequence].rows;
@@ -169,9 +169,14 @@ Result<PrefillReport> FakeEngine::prefill(const PrefillPlan& plan, const Prefill
     check_thread();
     ++control_.n_prefills;
     if (control_.before_prefill) control_.before_prefill();
+    Sequence& sequence = sequences_[plan.sequence];
+    if (std::ssize(plan.tokens) > options_.n_ctx) {
+        control_.violation("a prompt is too long");
+        sequence.rows.clear();
+        return Error{ErrorCode::kContextTooLong, "the prompt is too long"};
+    }
     check_plan(plan);
     const std::vector<Source> source = sources(plan);
-    Sequence& sequence = sequences_[plan.sequence];
     std::vector<Row> rows(sequence.rows.begin(), sequence.rows.begin() + plan.n_keep);
     sequence.rows.clear();
     PrefillReport report;
@@ -202,7 +207,7 @@ Result<PrefillReport> FakeEngine::prefill(const PrefillPlan& plan, const Prefill
             --control_.prefills_to_fail;
             return Error{ErrorCode::kInternal, "the test made the prefill fail"};
         }
-        if (!tick()) return Error{ErrorCode::kCancelled, "cancelled"};
+        if (tick && !tick()) return Error{ErrorCode::kCancelled, "cancelled"};
     }
     report.n_blended = static_cast<int32_t>(report.blended_rows.size());
     rows_to_mend(plan, &report.mend_row_layers);
@@ -286,7 +291,8 @@ std::unique_ptr<KvBlock> FakeEngine::make_block(BlockMeta meta,
 }
 
 Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
-                                                             std::span<const Token> tokens) {
+                                                             std::span<const Token> tokens,
+                                                             const PrefillTick& tick) {
     check_thread();
     ++control_.n_encodes;
     if (control_.before_encode) control_.before_encode();
@@ -299,6 +305,10 @@ Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
     }
     std::vector<Token> all = options_.sink_prefix;
     all.insert(all.end(), tokens.begin(), tokens.end());
+    const size_t batch_rows = static_cast<size_t>(options_.n_batch_rows);
+    for (size_t row = batch_rows; row < all.size(); row += batch_rows) {
+        if (tick && !tick()) return Error{ErrorCode::kCancelled, "cancelled"};
+    }
     const std::vector<State> states = dense_states(all);
     BlockMeta meta;
     meta.key = key;
@@ -313,8 +323,14 @@ Result<std::unique_ptr<KvBlock>> FakeEngine::capture_page(int32_t sequence, int3
                                                           std::span<const Token> tokens) {
     check_thread();
     ++control_.n_captures;
+    if (options_.support == ReuseSupport::kExactOnly) {
+        return Error{ErrorCode::kUnsupported, "exact prefixes only"};
+    }
     const auto& rows = sequences_[sequence].rows;
-    check(begin + tokens.size() <= rows.size(), "a page beyond the sequence is captured");
+    if (begin + tokens.size() > rows.size()) {
+        control_.violation("a page beyond the sequence is captured");
+        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the page"};
+    }
     std::vector<Token> all;
     std::vector<State> states;
     for (size_t i = 0; i < begin + tokens.size(); ++i) {

@@ -37,9 +37,13 @@ Result<TokenizedText> FakeTextModel::tokenize(std::string_view text, bool add_sp
         result.tokens.push_back(kBos);
         result.byte_begin.push_back(0);
     }
-    for (size_t i = 0; i < text.size(); ++i) {
-        result.tokens.push_back(static_cast<uint8_t>(text[i]));
-        result.byte_begin.push_back(static_cast<uint32_t>(i));
+    const std::string spaced = (space_prefix_ && !text.empty() ? " " : "") + std::string(text);
+    const size_t n_added = spaced.size() - text.size();
+    for (size_t i = 0; i < spaced.size();) {
+        const bool word = space_prefix_ && spaced.substr(i).starts_with(kWords[0]);
+        result.tokens.push_back(word ? kEnd + 1 : static_cast<uint8_t>(spaced[i]));
+        result.byte_begin.push_back(static_cast<uint32_t>(i - std::min(i, n_added)));
+        i += word ? kWords[0].size() : 1;
     }
     result.byte_begin.push_back(static_cast<uint32_t>(text.size()));
     return result;

@@ -32,14 +32,16 @@ private:
 };
 
 // Tokens 0 to 255 are bytes, kBos and kEnd are control tokens, the rest short words. Text is
-// tokenized byte by byte. Samplers are greedy and record what they pick where a seed is given.
+// tokenized byte by byte; with `space_prefix`, a space is put before it, and " the" is one token.
+// Samplers are greedy and record what they pick where a seed is given.
 class FakeTextModel final : public TextModel {
 public:
     static constexpr Token kBos = 256;
     static constexpr Token kEnd = 257;
     static constexpr int32_t kVocab = 264;
 
-    explicit FakeTextModel(SampledTokens& sampled) : sampled_(sampled) {}
+    explicit FakeTextModel(SampledTokens& sampled, bool space_prefix = false)
+        : sampled_(sampled), space_prefix_(space_prefix) {}
 
     Result<TokenizedText> tokenize(std::string_view text, bool add_special,
                                    bool parse_special) const override;
@@ -55,6 +57,7 @@ public:
 
 private:
     SampledTokens& sampled_;
+    const bool space_prefix_;
 };
 
 Token greedy(std::span<const float> logits);

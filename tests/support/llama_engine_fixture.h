@@ -44,7 +44,7 @@ protected:
     }
 
     const KvBlock& encode(const std::vector<Token>& tokens) {
-        auto block = engine_->encode_isolated({}, tokens);
+        auto block = engine_->encode_isolated({}, tokens, {});
         EXPECT_TRUE(block.ok()) << (block.ok() ? "" : block.error().message);
         return *blocks_.emplace_back(std::move(block).value());
     }

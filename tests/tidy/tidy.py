@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks what the compiler does not: layers, includers, dead files, text, links, scripts.
+"""Checks what the compiler does not: layers, includers, dead files, text, links, routes, scripts.
 
 Usage: tidy.py [--root DIR] [--compile-commands FILE] [CHECK...]
 
@@ -10,7 +10,7 @@ import argparse
 import pathlib
 import sys
 
-from checks import dead_files, includers, layers, links, scripts, text, unique_types
+from checks import dead_files, includers, layers, links, routes, scripts, text, unique_types
 from checks.tree import Tree
 
 CHECKS = {
@@ -19,6 +19,7 @@ CHECKS = {
     "dead_files": dead_files.check,
     "text": text.check,
     "links": links.check,
+    "routes": routes.check,
     "scripts": scripts.check,
     "unique_types": unique_types.check,
 }

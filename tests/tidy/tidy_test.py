@@ -159,6 +159,29 @@ class Links(TidyTest):
                           "README.md:1", "anchor")
 
 
+class Routes(TidyTest):
+    FILES = {"broker/http/router.cpp": '    {"GET", "/a", handle_a},\n'
+                                       '    {"PUT", "/a/*", handle_put},\n',
+             "docs/http.md": "| `GET /a` | a |\n| `PUT /a/{key}` | a |\n| `GET /health` | it |\n"}
+
+    def test_all_described(self):
+        self.assert_clean("routes", self.FILES)
+        self.assert_clean("routes", {})
+
+    def test_not_described(self):
+        self.assert_found("routes", self.FILES | {"docs/http.md": "`PUT /a/{key}`"},
+                          "broker/http/router.cpp:1", "GET /a is not in")
+
+    def test_not_there(self):
+        self.assert_found("routes", self.FILES | {
+            "docs/http.md": self.FILES["docs/http.md"] + "| `PUT /a` | b |\n"},
+            "docs/http.md:4", "there is no PUT /a")
+
+    def test_no_route_is_found(self):
+        self.assert_found("routes", {"broker/http/router.cpp": "routes();\n"},
+                          "broker/http/router.cpp:1", "no route is found")
+
+
 class Scripts(TidyTest):
     GOOD = "#!/usr/bin/env bash\nset -euo pipefail\necho 'Usage: good'\n"
 

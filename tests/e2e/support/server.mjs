@@ -145,7 +145,6 @@ export class Server {
     return this.#poll(() => this.stats(options), condition, what);
   }
 
-  // A chunk that is just being encoded is in no queue any more: only the count tells.
   untilEncoded(nChunks) {
     const look = () => this.metric('spolia_chunks_encoded_total');
     return this.#poll(look, (n) => n === nChunks, `${nChunks} chunks are encoded`);

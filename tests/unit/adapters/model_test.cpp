@@ -44,6 +44,15 @@ void expect_refused(const std::string& path, ErrorCode code) {
     EXPECT_NE(model.error().message.find(path), std::string::npos) << model.error().message;
 }
 
+// Already by a look at the file, with the same words.
+void expect_refused_early(const std::string& path, ErrorCode code) {
+    expect_refused(path, code);
+    const Status checked = LlamaModel::check_file(path);
+    ASSERT_FALSE(checked.ok());
+    EXPECT_EQ(checked.error().code, code);
+    EXPECT_EQ(checked.error().message, LlamaModel::load({path, 0, {}}).error().message);
+}
+
 Key128 fingerprint_of(const std::string& bytes) {
     const auto model = LlamaModel::load({write("changed.gguf", bytes), 0, {}});
     EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().message);
@@ -57,11 +66,12 @@ GgufPtr header_of(const std::string& path) {
 }
 
 TEST(LlamaModel, RefusesWhatIsNoModelFile) {
-    expect_refused(temporary_folder() + "/nothing.gguf", ErrorCode::kNotFound);
-    expect_refused(temporary_folder(), ErrorCode::kInvalidArgument);
-    expect_refused(write("empty.gguf", ""), ErrorCode::kCorrupt);
-    expect_refused(write("text.gguf", std::string(5000, 'x')), ErrorCode::kCorrupt);
-    expect_refused(write("magic.gguf", "GGUF"), ErrorCode::kCorrupt);
+    expect_refused_early(temporary_folder() + "/nothing.gguf", ErrorCode::kNotFound);
+    expect_refused_early(temporary_folder(), ErrorCode::kInvalidArgument);
+    expect_refused_early(write("empty.gguf", ""), ErrorCode::kCorrupt);
+    expect_refused_early(write("text.gguf", std::string(5000, 'x')), ErrorCode::kCorrupt);
+    expect_refused_early(write("magic.gguf", "GGUF"), ErrorCode::kCorrupt);
+    EXPECT_TRUE(LlamaModel::check_file(tiny_model_path(tiny_model_shape("llama"))).ok());
 }
 
 TEST(LlamaModel, RefusesAFileThatIsCutShort) {
@@ -71,7 +81,7 @@ TEST(LlamaModel, RefusesAFileThatIsCutShort) {
     for (const size_t size : {size_t{3}, size_t{20}, size_t{1000}, data / 2, data - 1, data,
                               data + 1, (data + whole.size()) / 2, whole.size() - 4096}) {
         SCOPED_TRACE(size);
-        expect_refused(write("cut.gguf", whole.substr(0, size)), ErrorCode::kCorrupt);
+        expect_refused_early(write("cut.gguf", whole.substr(0, size)), ErrorCode::kCorrupt);
     }
 }
 

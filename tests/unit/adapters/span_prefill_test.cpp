@@ -173,7 +173,7 @@ TEST_F(ExactOnly, ServesKeptPrefixes) {
 }
 
 TEST_F(ExactOnly, HasNoBlocks) {
-    EXPECT_EQ(engine_->encode_isolated({}, text(5)).error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(engine_->encode_isolated({}, text(5), {}).error().code, ErrorCode::kUnsupported);
     prefill_dense(0, text(20));
     EXPECT_EQ(page_of(*engine_, 0, 0, 5), nullptr);
 

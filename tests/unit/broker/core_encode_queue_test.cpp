@@ -19,12 +19,14 @@ TEST(EncodeQueue, GivesTheMostSeenThenTheNewest) {
     for (const uint64_t n : {1, 2, 3, 4, 2}) add(queue, n);
     EXPECT_EQ(queue.size(), 4u);
     for (const uint64_t n : {2, 4, 3, 1}) {
-        const auto chunk = queue.take();
+        const auto chunk = queue.first();
         ASSERT_TRUE(chunk);
         EXPECT_EQ(chunk->key, key_of(n));
         EXPECT_EQ(chunk->tokens, std::vector<Token>{static_cast<Token>(n)});
+        EXPECT_TRUE(queue.contains(key_of(n))) << "until it is encoded";
+        queue.remove(key_of(n));
     }
-    EXPECT_FALSE(queue.take());
+    EXPECT_FALSE(queue.first());
 }
 
 TEST(EncodeQueue, DropsTheLeastWhenFull) {

@@ -246,6 +246,78 @@ TEST_F(LocalServiceTest, LongTextIsRegisteredInSeveralChunks) {
     EXPECT_GT(reused(run), 400);
 }
 
+// The tokenizer makes another first token of a text alone than of the same text in a prompt.
+TEST_F(LocalServiceTest, RegisteredChunksAreFoundWhereTheTokenizerPutsASpaceFirst) {
+    core.space_prefix = true;
+    core.open();
+    const std::string document = "the " + words(5, 80);
+    const auto infos = core.put("", "doc", document);
+    ASSERT_TRUE(infos) << infos.error().message;
+    ASSERT_EQ(infos->size(), 1u);
+    EXPECT_EQ(infos->front().n_tokens, 80);
+    for (const char* before : {"", "See:\n", "Look: ", "\n\n"}) {
+        const auto run =
+            core.run(core.request({{kFixed, before}, {kChunk, document}, {kQuery, "what?"}}));
+        EXPECT_EQ(reused(run), 80) << "behind '" << before << "'";
+        EXPECT_EQ(run.sink->receipt()->n_chunks_hit, 1);
+    }
+}
+
+TEST_F(LocalServiceTest, ARequestDoesNotWaitForAChunkThatIsEncoded) {
+    core.open();
+    CoreHarness::Run urgent;
+    std::vector<int64_t> prefills_before;  // each attempt
+    core.control.before_encode = [&] {
+        prefills_before.push_back(core.control.n_prefills);
+        if (prefills_before.size() == 1) urgent = core.submit(core.request({{kQuery, "now"}}));
+    };
+    const GenerateRequest first = core.request({{kChunk, words(1, 128)}, {kQuery, "what?"}});
+    core.run(first);
+    core.wait_idle();
+    EXPECT_TRUE(urgent.sink->wait());
+    EXPECT_EQ(prefills_before, (std::vector<int64_t>{1, 2})) << "given up for the request";
+    core.control.before_encode = nullptr;
+    EXPECT_EQ(reused(core.run(core.request({{kFixed, "x"}, {kChunk, words(1, 128)}}))), 127);
+}
+
+TEST_F(LocalServiceTest, ABusyServerGetsItsChunksToo) {
+    core.engine_options.n_sequences = 8;
+    core.open();
+    std::vector<CoreHarness::Run> urgent;
+    core.control.before_encode = [&] {
+        urgent.push_back(core.submit(core.request({{kQuery, "now"}})));
+    };
+    const auto registered = core.put("a", "doc", words(1, 128));
+    ASSERT_TRUE(registered) << registered.error().message;
+    EXPECT_TRUE(registered->front().encoded);
+    for (const CoreHarness::Run& run : urgent) EXPECT_TRUE(run.sink->wait());
+    EXPECT_EQ(urgent.size(), 4u) << "attempts, of which the last was not given up";
+}
+
+TEST_F(LocalServiceTest, SaysThatAChunkIsQueuedUntilItIsEncoded) {
+    core.open();
+    const GenerateRequest request =
+        core.request({{kFixed, "See: "}, {kChunk, words(1, 60)}, {kQuery, "what?"}});
+    GenerateRequest of_tenant = request;
+    of_tenant.tenant = "a";
+    const auto reason = [&](const GenerateRequest& asked) {
+        const PlanPreview plan = core.service().plan(asked).value();
+        for (const PlanPreview::Part& part : plan.parts) {
+            if (part.role == kChunk) return part.reason;
+        }
+        return std::string("no chunk");
+    };
+    std::vector<std::string> reasons;
+    core.control.before_encode = [&] { reasons.push_back(reason(request)); };
+    EXPECT_EQ(reason(request), "first_sight");
+    core.run(core.request({{kChunk, words(1, 60)}, {kQuery, "what?"}}));
+    core.wait_idle();
+    core.control.before_encode = [&] { reasons.push_back(reason(of_tenant)); };
+    ASSERT_TRUE(core.put("a", "doc", words(1, 60)));
+    EXPECT_EQ(reasons, (std::vector<std::string>{"queued", "queued"}));
+    for (const GenerateRequest& asked : {request, of_tenant}) EXPECT_EQ(reason(asked), "");
+}
+
 TEST_F(LocalServiceTest, PutChunkFailsWithAReason) {
     core.open();
     const auto too_short = core.put("", "", "abc");

@@ -58,7 +58,7 @@ TEST_F(WireRequests, ReadsEveryOption) {
         "stream_options":{"include_usage":true},"logit_bias":{"65":-100,"66":2.5},
         "cache_salt":"pepper","prompt_cache_key":"k","user":"u","metadata":{"a":[1]},
         "spolia":{"fidelity":"exact","policy":"epic","recompute_ratio":0.5,"head_rows":8,
-                  "max_kl":0.25,"min_agreement":0.5,"agent":"planner","slot":1,"later":true})");
+                  "max_kl":0.25,"min_agreement":0.5,"agent":"planner","slot":1})");
     ASSERT_TRUE(request.ok()) << request.error().message;
     const SamplingParams& sampling = request->generate.sampling;
     EXPECT_FLOAT_EQ(sampling.temperature, 0.5f);
@@ -230,6 +230,8 @@ TEST_F(WireRequests, NamesTheWrongOption) {
         {R"("spolia":{"max_kl":-0.1})", "spolia.max_kl"},
         {R"("spolia":{"min_agreement":1.5})", "spolia.min_agreement"},
         {R"("spolia":{"slot":"a"})", "spolia.slot"},
+        {R"("spolia":{"fidelty":"exact"})", "spolia.fidelty"},
+        {R"("spolia":{"fidelty":null})", "spolia.fidelty"},
     };
     for (const auto& [member, param] : cases) {
         const auto request = chat_with(member);
@@ -238,6 +240,18 @@ TEST_F(WireRequests, NamesTheWrongOption) {
         EXPECT_EQ(request.error().param, param) << member;
         EXPECT_FALSE(request.error().message.empty()) << member;
     }
+}
+
+TEST_F(WireRequests, SaysWhichFieldsOfOursThereAre) {
+    for (const auto& request :
+         {chat_with(R"("spolia":{"fidelity":"fast","fidelty":1})"),
+          completion(R"({"prompt":"a","spolia":{"fidelity":"fast","fidelty":1}})")}) {
+        ASSERT_FALSE(request.ok());
+        EXPECT_EQ(request.error().message,
+                  "'spolia.fidelty' is not known here; there are fidelity, policy, "
+                  "recompute_ratio, head_rows, max_kl, min_agreement, agent, slot");
+    }
+    EXPECT_TRUE(chat_with(R"("fidelty":1)").ok()) << "OpenAI's own object grows";
 }
 
 TEST_F(WireRequests, AcceptsWhatAsksForNothing) {

@@ -65,6 +65,8 @@ TEST(WireText, RefusesWrongChunks) {
         {R"({"texts":[1]})", "texts"},
         {R"({"texts":["a",""]})", "texts"},
         {R"({"text":"a","name":1})", "name"},
+        {R"({"text":"a","nam":"n"})", "nam"},
+        {R"({"txt":"a"})", "txt"},
     };
     for (const auto& [body, param] : cases) {
         const auto put = parse_put_chunks(body, {});

@@ -264,6 +264,27 @@ TEST(BlockStore, KeepsTheDiskBudget) {
     EXPECT_TRUE(holds(*store, 3));
 }
 
+TEST(BlockStore, UsesInRamKeepABlockOnDiskBeyondTheProcess) {
+    const TempDirectory directory;
+    BlockStoreOptions options{.directory = directory.path()};
+    {
+        const auto store = open_store(options);
+        for (uint64_t id = 0; id < 4; ++id) {
+            put(*store, id);
+            store->flush();
+        }
+        ASSERT_EQ(store->where(key_of(0), tokens_of(0)), Tier::kRam);
+        EXPECT_TRUE(holds(*store, 0));
+        EXPECT_FALSE(store->find(key_of(1), tokens_of(2))) << "which is no use of block 1";
+    }
+    options.disk_bytes_max = block_file_bytes(meta_of(3)) + block_file_bytes(meta_of(0));
+    const auto store = open_store(options);
+    EXPECT_EQ(store->where(key_of(0), tokens_of(0)), Tier::kDisk);
+    EXPECT_EQ(store->where(key_of(1), tokens_of(1)), std::nullopt);
+    EXPECT_EQ(store->where(key_of(2), tokens_of(2)), std::nullopt);
+    EXPECT_EQ(store->where(key_of(3), tokens_of(3)), Tier::kDisk);
+}
+
 TEST(BlockStore, RemembersTheOrderOfUsesWhenTheClockIsSetBack) {
     const TempDirectory directory;
     BlockStoreOptions options{.directory = directory.path()};
