@@ -14,6 +14,19 @@ void add_engine_options(CLI::App& command, int& threads, int& gpu_layers) {
         ->capture_default_str();
 }
 
+void add_budget_options(CLI::App& command, GuardBudget& budget) {
+    command
+        .add_option("--max-kl", budget.max_kl,
+                    "guard: KL of the first token (nats), kept by 99 % of prompts")
+        ->check(CLI::Range(0.0, 100.0))
+        ->capture_default_str();
+    command
+        .add_option("--min-agreement", budget.min_agreement,
+                    "guard: prompts with the same likeliest first token")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+}
+
 int fail_command(const char* command, const Error& error) {
     std::fprintf(stderr, "spolia %s: %s\n", command, error.message.c_str());
     return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;

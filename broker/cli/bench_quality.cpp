@@ -17,6 +17,7 @@
 #include "broker/cli/quality_model.h"
 #include "broker/cli/report.h"
 #include "broker/cli/task_options.h"
+#include "broker/core/guard_file.h"
 #include "broker/quality/built_in_tasks.h"
 #include "broker/quality/check_layer_file.h"
 #include "broker/quality/picture.h"
@@ -53,7 +54,9 @@ Tasks of a file are JSON lines; other members are ignored:
 "cross" says that no chunk alone gives the answer. "instructions" and "cross" may be left out. A
 question may have a "kind" of its own and a "history": [{"question", "answer"}].
 
-A policy is NAME[:key=value,...]; without --policy a sweep of all is measured:
+A policy is NAME[:key=value,...]; without --policy a sweep of all is measured. With "guarded:" in
+front its prompts are served as a server's guard would serve them, all others running dense; a guard
+that knows nothing yet (see --cache-dir) learns from the prompts as they come:
 
 )";
 
@@ -78,6 +81,7 @@ struct Options {
     std::string format = "text";
     std::string picture;
     std::string cache_directory;
+    GuardBudget budget;
     bool quiet = false;
 };
 
@@ -107,7 +111,12 @@ Result<QualityModel> open_model(const Options& options, const std::vector<Qualit
 Result<std::vector<WayFigures>> measure(const Options& options, const QualityModel& model,
                                         const std::vector<PolicySetting>& settings) {
     ProgressBar bar("quality", options.quiet);
-    return measure_quality(*model.engine, *model.text, model.prompts, settings, options.tokens,
+    QualityOptions quality{.tokens_max = options.tokens, .budget = options.budget};
+    Result<std::vector<RungRecord>> rungs =
+        known_rungs(options.cache_directory, model.engine->info().fingerprint);
+    if (!rungs) return std::move(rungs).error();
+    quality.rungs = std::move(rungs).value();
+    return measure_quality(*model.engine, *model.text, model.prompts, settings, quality,
                            [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
 }
 
@@ -157,6 +166,10 @@ void print_report(const Options& options, const QualityModel& model, int32_t che
     };
     std::printf("%s\n\n%s\nAccuracy by task:\n\n%s", heading(options, model).c_str(),
                 table(quality_table(ways)).c_str(), table(accuracy_table(ways)).c_str());
+    const TableRows refusals = refusal_table(ways);
+    if (refusals.size() > 1) {
+        std::printf("\nUnder guard, of all prompts:\n\n%s", table(refusals).c_str());
+    }
 }
 
 int bench_quality(const Options& options) {
@@ -221,7 +234,9 @@ void add_bench_quality(CLI::App& bench, Run& run) {
     command->add_option("--picture", options->picture,
                         "quality against recomputed rows, as FILE.svg or FILE.png");
     command->add_option("--cache-dir", options->cache_directory,
-                        "with what `spolia calibrate` saved: the layer of policies that name none");
+                        "with what `spolia calibrate` saved: the layer of policies that name none, "
+                        "and what guards know");
+    add_budget_options(*command, options->budget);
     command->add_flag("--quiet", options->quiet, "no progress bar");
     command->callback([options, &run] { run = [options] { return bench_quality(*options); }; });
 }

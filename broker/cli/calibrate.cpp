@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,33 +16,47 @@
 #include "broker/cli/progress.h"
 #include "broker/cli/quality_model.h"
 #include "broker/cli/report.h"
+#include "broker/core/guard_file.h"
 #include "broker/quality/built_in_tasks.h"
 #include "broker/quality/check_layer_file.h"
+#include "broker/quality/guard_lessons.h"
 #include "broker/quality/layer_measure.h"
 #include "broker/quality/report.h"
 #include "broker/quality/task_file.h"
+#include "broker/wire/guard_state.h"
 
 namespace spolia {
 namespace {
 
-constexpr const char* kAbout = R"(Finds the layer at which selectors should check a model's rows.
+constexpr const char* kAbout =
+    R"(Prepares a model for fidelity guarded, from tasks whose answers do not matter.
 
-Policies with check layers recompute the rows that the new context changes most, as seen at an early
-layer. Which layer tells best differs from model to model. Each prompt is computed densely and from
-its chunks' blocks; a layer is as good as its deviations tell the 15 % of rows that are furthest off
-at the last layer from the others (AUC: the chance that a row of theirs ranks above another one; 0.5
-is chance). All rows are computed in front of a check layer, so only the first half of the layers
-comes into question; the first of them whose mean AUC is within 5 % of the best is taken.
+First the layer at which selectors should check rows. Policies with check layers recompute the rows
+that the new context changes most, as seen at an early layer. Which layer tells best differs from
+model to model. A few prompts are computed densely and from their chunks' blocks; a layer is as good
+as its deviations tell the 15 % of rows that are furthest off at the last layer from the others (AUC:
+the chance that a row of theirs ranks above another one; 0.5 is chance). All rows are computed in
+front of a check layer, so only the first half of the layers comes into question; the first of them
+whose mean AUC is close to the best is taken.
 
-With --cache-dir it is saved among the model's blocks. The server and bench quality take it from
-there wherever a request or policy names none. Tasks are those of `spolia bench quality`.
+Then what the guard may serve. Each prompt is computed densely and composed by the settings of the
+policy that still have to learn, as the server does in idle time with its clients' requests; with
+what it learns here, it serves from the first request on. What holds for these tasks need not hold
+for your traffic: the server goes on comparing, and demotes what breaks the budget. Your own prompts
+(--tasks) teach most.
+
+With --cache-dir both are saved where the server with the same --cache-dir finds them; stop it
+before. Tasks are those of `spolia bench quality`.
 
 Without --model it is the sample model's, without --tasks on generated ones.
 
 Examples:
   spolia calibrate --cache-dir ~/.cache/spolia/blocks
   spolia calibrate --model model.gguf --tasks tasks.jsonl --cache-dir ~/.cache/spolia/blocks
-  spolia calibrate --model model.gguf --tasks tasks.jsonl --limit 50 --format json)";
+  spolia calibrate --model model.gguf --tasks tasks.jsonl --no-guard --format json)";
+
+// Prompts of each kind that tell the check layer.
+constexpr int32_t kLayerPromptsOfKind = 8;
 
 struct Options {
     std::string model;
@@ -49,14 +65,27 @@ struct Options {
     int limit = 100;
     int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     int gpu_layers = 0;
+    bool no_guard = false;
+    std::string policy = ReuseDefaults().policy;
+    GuardBudget budget;
     std::string format = "text";
     bool quiet = false;
 };
 
-Result<CheckLayerRecord> measure(const Options& options, const QualityModel& model) {
-    ProgressBar bar("calibrate", options.quiet);
+std::vector<QualityPrompt> first_of_each_kind(const std::vector<QualityPrompt>& prompts) {
+    std::map<std::string, int32_t> n;
+    std::vector<QualityPrompt> first;
+    std::ranges::copy_if(prompts, std::back_inserter(first), [&](const QualityPrompt& prompt) {
+        return n[prompt.kind]++ < kLayerPromptsOfKind;
+    });
+    return first;
+}
+
+Result<CheckLayerRecord> measure_layer(const Options& options, const QualityModel& model) {
+    ProgressBar bar("check layer", options.quiet);
+    const std::vector<QualityPrompt> prompts = first_of_each_kind(model.prompts);
     const Result<LayerCalibration> calibration =
-        measure_layers(*model.engine, *model.text, model.prompts,
+        measure_layers(*model.engine, *model.text, prompts,
                        [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
     if (!calibration.ok()) return calibration.error();
     if (calibration->n_prompts() == 0) {
@@ -71,11 +100,33 @@ Result<CheckLayerRecord> measure(const Options& options, const QualityModel& mod
     return record;
 }
 
+Result<std::vector<RungRecord>> teach(const Options& options, const QualityModel& model,
+                                      int32_t check_layer) {
+    const ModelInfo& info = model.engine->info();
+    Result<PolicySetting> setting = parse_policy("guarded:" + options.policy);
+    if (!setting) return std::move(setting).error();
+    std::vector<PolicySetting> settings = {std::move(setting).value()};
+    use_check_layer(check_layer, settings);
+    Result<std::vector<RungRecord>> known = known_rungs(options.cache_directory, info.fingerprint);
+    if (!known) return std::move(known).error();
+    ProgressBar bar("guard", options.quiet);
+    return teach_guard(*model.engine, *model.text, model.prompts, settings.front(),
+                       {.budget = options.budget, .rungs = std::move(known).value()},
+                       [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
+}
+
+std::vector<RungState> states_of(const std::vector<RungRecord>& rungs, const GuardBudget& budget) {
+    Guard guard(budget);
+    guard.restore(rungs);
+    return guard.states();
+}
+
 double share_in_front(int32_t layer, const ModelInfo& model) {
     return static_cast<double>(layer) / model.kv.n_layer;
 }
 
-void print_text(const CheckLayerRecord& record, const ModelInfo& model) {
+void print_text(const CheckLayerRecord& record, const std::vector<RungState>& rungs,
+                const ModelInfo& model) {
     std::vector<std::vector<std::string>> table = {
         {"layer", "computed in front", "AUC", "rank correlation"}};
     for (const LayerScore& score : record.scores) {
@@ -89,9 +140,16 @@ void print_text(const CheckLayerRecord& record, const ModelInfo& model) {
     std::printf("%s%s, %d prompts, %lld rows\n\n%s\nCheck layer: %d\n", model.name.c_str(),
                 model.random_weights ? " (random weights)" : "", record.n_prompts,
                 static_cast<long long>(record.n_rows), format_table(table).c_str(), record.layer);
+    if (rungs.empty()) return;
+    table = {{"rung", "samples", "serves"}};
+    for (const RungState& rung : rungs) {
+        table.push_back({rung.label, std::to_string(rung.n_samples), describe(rung.serves)});
+    }
+    std::printf("\n%s", format_table(table).c_str());
 }
 
-void print_json(const Options& options, const CheckLayerRecord& record, const ModelInfo& model) {
+void print_json(const Options& options, const CheckLayerRecord& record,
+                const std::vector<RungState>& rungs, const ModelInfo& model) {
     Json report = report_head("calibrate", model, options.threads);
     report["setup"] = {{"tasks", options.tasks.empty() ? "generated" : options.tasks},
                        {"prompts", record.n_prompts},
@@ -104,45 +162,65 @@ void print_json(const Options& options, const CheckLayerRecord& record, const Mo
                                   {"auc", score.auc},
                                   {"rank_correlation", score.correlation}});
     }
+    report["guard"] = Json::array();
+    for (const RungState& rung : rungs) report["guard"].push_back(rung_state_json(rung));
     std::printf("%s\n", report.dump(2).c_str());
 }
 
-Status save(const Options& options, const CheckLayerRecord& record, const ModelInfo& model) {
+Status save(const Options& options, const CheckLayerRecord& record,
+            const std::vector<RungRecord>& rungs, const ModelInfo& model) {
     const auto path = check_layer_file(options.cache_directory, model.fingerprint);
     if (Status status = write_check_layer(path, model, record); !status) return status;
     std::fprintf(stderr, "Saved to %s\n", path.c_str());
+    if (rungs.empty()) return {};
+    const auto guard_path = guard_file(options.cache_directory, model.fingerprint);
+    if (Status status = write_guard_file(guard_path, model.fingerprint, rungs); !status) {
+        return status;
+    }
+    std::fprintf(stderr, "Saved to %s\n", guard_path.c_str());
     return {};
 }
 
 // Others than `spolia bench quality` asks by itself.
-Result<std::vector<QualityTask>> own_tasks() {
-    constexpr int32_t kOfEachKind = 8;
-    TaskOptions options;
-    options.kinds.assign(kTaskKinds.begin(), kTaskKinds.end());
-    options.seed = 2;
-    return built_in_tasks(options, kOfEachKind);
+Result<std::vector<QualityTask>> own_tasks(const Options& options) {
+    TaskOptions tasks;
+    tasks.kinds.assign(kTaskKinds.begin(), kTaskKinds.end());
+    tasks.seed = 2;
+    return built_in_tasks(tasks, options.limit);
+}
+
+// The rest, once the model is open.
+Status calibrate(const Options& options, const QualityModel& model) {
+    const Result<CheckLayerRecord> record = measure_layer(options, model);
+    if (!record.ok()) return record.error();
+    std::vector<RungRecord> rungs;
+    if (!options.no_guard) {
+        Result<std::vector<RungRecord>> taught = teach(options, model, record->layer);
+        if (!taught) return std::move(taught).error();
+        rungs = std::move(taught).value();
+    }
+    const ModelInfo& info = model.engine->info();
+    const std::vector<RungState> states = states_of(rungs, options.budget);
+    if (options.format == "json") {
+        print_json(options, *record, states, info);
+    } else {
+        print_text(*record, states, info);
+    }
+    if (options.cache_directory.empty()) return {};
+    return save(options, *record, rungs, info);
 }
 
 int calibrate(const Options& options) {
     const Result<std::vector<QualityTask>> tasks =
-        options.tasks.empty() ? own_tasks() : read_task_file(options.tasks);
+        options.tasks.empty() ? own_tasks(options) : read_task_file(options.tasks);
     if (!tasks.ok()) return fail_command("calibrate", tasks.error());
     const Result<std::filesystem::path> path = model_or_sample(options.model);
     if (!path.ok()) return fail_command("calibrate", path.error());
     const Result<QualityModel> model =
         open_quality_model({*path, options.gpu_layers, options.threads, 1, options.limit}, *tasks);
     if (!model.ok()) return fail_command("calibrate", model.error());
-    const Result<CheckLayerRecord> record = measure(options, *model);
-    if (!record.ok()) return fail_command("calibrate", record.error());
-    const ModelInfo& info = model->engine->info();
-    if (options.format == "json") {
-        print_json(options, *record, info);
-    } else {
-        print_text(*record, info);
-    }
-    if (options.cache_directory.empty()) return kExitOk;
-    const Status saved = save(options, *record, info);
-    return saved.ok() ? kExitOk : fail_command("calibrate", saved.error());
+    const Status done = calibrate(options, *model);
+    return done.ok() ? kExitOk : fail_command("calibrate", done.error());
 }
 
 }  // namespace
@@ -150,16 +228,20 @@ int calibrate(const Options& options) {
 void add_calibrate(CLI::App& app, Run& run) {
     const auto options = std::make_shared<Options>();
     CLI::App* command =
-        app.add_subcommand("calibrate", "Find the layer at which to check a model's rows");
+        app.add_subcommand("calibrate", "Find a model's check layer, and teach its guard");
     command->footer(kAbout);
     command->add_option("--model", options->model, "GGUF file; default: the sample model");
     command->add_option("--tasks", options->tasks,
                         "file of JSON lines; -: stdin; default: generated ones");
     command->add_option("--cache-dir", options->cache_directory,
                         "the server's: where the result is saved; default: nowhere");
-    command->add_option("--limit", options->limit, "questions of each kind at most; 0: all")
-        ->check(CLI::Range(0, 1'000'000))
+    command->add_option("--limit", options->limit, "questions of each kind at most")
+        ->check(CLI::Range(1, 8000))
         ->capture_default_str();
+    command->add_flag("--no-guard", options->no_guard, "the check layer only");
+    command->add_option("--policy", options->policy, "the server's, whose settings the guard tries")
+        ->capture_default_str();
+    add_budget_options(*command, options->budget);
     add_engine_options(*command, options->threads, options->gpu_layers);
     command->add_option("--format", options->format)
         ->check(CLI::IsMember({"text", "json"}))

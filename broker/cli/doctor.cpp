@@ -161,15 +161,6 @@ void check_layer(const std::filesystem::path& folder, const ModelInfo& model, Fi
                  {{"layer", kCheckLayerUncalibrated}});
 }
 
-std::string describe(const GuardRegion& region) {
-    if (region.empty()) return "nothing";
-    if (region == GuardRegion::everything()) return "everything";
-    char text[64];
-    std::snprintf(text, sizeof text, "risks up to %.3g and doubts up to %.3g", region.max_risk,
-                  region.max_doubt);
-    return text;
-}
-
 // What shadows have said so far, as the cache folder has it, under the configured budget.
 void check_guard(const Config& config, const ModelInfo& model, Findings& findings) {
     const std::filesystem::path path = guard_file(config.cache.directory, model.fingerprint);

@@ -80,4 +80,13 @@ std::string short_ratio(double value) {
     return text;
 }
 
+std::string describe(const GuardRegion& region) {
+    if (region.empty()) return "nothing";
+    if (region == GuardRegion::everything()) return "everything";
+    char text[64];
+    std::snprintf(text, sizeof text, "risks up to %.3g and doubts up to %.3g", region.max_risk,
+                  region.max_doubt);
+    return text;
+}
+
 }  // namespace spolia

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "broker/guard/sample.h"
 #include "reuse/engine.h"
 
 namespace spolia {
@@ -33,5 +34,8 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows);
 std::string short_number(double value);
 // "5.9x"
 std::string short_ratio(double value);
+
+// "everything", "nothing", or the limits.
+std::string describe(const GuardRegion& region);
 
 }  // namespace spolia

@@ -44,8 +44,8 @@ Status print_sample_answers(int n_threads) {
     const Result<std::vector<PolicySetting>> settings = shown_policies();
     if (!settings.ok()) return settings.error();
     const Result<std::vector<WayFigures>> ways =
-        measure_quality(*model->engine, *model->text, model->prompts, *settings, kAnswerTokensMax,
-                        [](size_t, size_t) {});
+        measure_quality(*model->engine, *model->text, model->prompts, *settings,
+                        {.tokens_max = kAnswerTokensMax}, [](size_t, size_t) {});
     if (!ways.ok()) return ways.error();
     std::printf("\nRight answers of the sample model, %d questions of each kind:\n\n%s",
                 kQuestionsOfKind, format_table(accuracy_table(*ways)).c_str());

@@ -27,6 +27,15 @@ Result<std::vector<RungRecord>> read_guard_file(const std::filesystem::path& pat
                  "the guard's calibration in " + path.string() + " " + rungs.error().message};
 }
 
+Result<std::vector<RungRecord>> known_rungs(const std::filesystem::path& cache_directory,
+                                            const Key128& model) {
+    const std::filesystem::path path = guard_file(cache_directory, model);
+    if (path.empty()) return std::vector<RungRecord>();
+    Result<std::vector<RungRecord>> rungs = read_guard_file(path, model);
+    const bool none = !rungs && rungs.error().code == ErrorCode::kNotFound;
+    return none ? std::vector<RungRecord>() : std::move(rungs);
+}
+
 Status write_guard_file(const std::filesystem::path& path, const Key128& model,
                         const std::vector<RungRecord>& rungs) {
     return replace_file(path, guard_state_json(model, rungs), "the guard's calibration");

@@ -16,6 +16,9 @@ std::filesystem::path guard_file(const std::filesystem::path& cache_directory, c
 // kNotFound: no such file. kCorrupt: see parse_guard_state().
 Result<std::vector<RungRecord>> read_guard_file(const std::filesystem::path& path,
                                                 const Key128& model);
+// The same, where no directory and no file are nothing known.
+Result<std::vector<RungRecord>> known_rungs(const std::filesystem::path& cache_directory,
+                                            const Key128& model);
 Status write_guard_file(const std::filesystem::path& path, const Key128& model,
                         const std::vector<RungRecord>& rungs);
 

@@ -175,10 +175,12 @@ private:
         }
         const std::filesystem::path path =
             guard_file(options_.store.directory, model().fingerprint);
-        if (path.empty()) return {};
-        const Result<std::vector<RungRecord>> records = read_guard_file(path, model().fingerprint);
-        if (records.ok()) state_.guard.restore(*records);
-        if (records.ok() || records.error().code == ErrorCode::kNotFound) return {};
+        const Result<std::vector<RungRecord>> records =
+            known_rungs(options_.store.directory, model().fingerprint);
+        if (records.ok()) {
+            state_.guard.restore(*records);
+            return {};
+        }
         return records.error().message + "; set aside as " + set_file_aside(path).string() +
                ", calibration starts anew";
     }

@@ -36,6 +36,7 @@ void Figures::add(const Comparison& comparison) {
     n_recomputed_ += comparison.n_recomputed;
     n_computed_ += comparison.n_computed;
     mend_work_rows_ += comparison.mend_work_rows;
+    if (!comparison.refusal.empty()) ++refusals_[std::string(comparison.refusal)];
     prefill_ms_ += comparison.prefill_ms;
     dense_ms_ += comparison.dense_ms;
 }
@@ -47,6 +48,11 @@ double Figures::kl_percentile(double share) const { return percentile(kl_, share
 double Figures::of_chunk_rows(double rows) const {
     const double n_chunk_rows = n_reused_ + n_recomputed_;
     return n_chunk_rows > 0 ? rows / n_chunk_rows : 0;
+}
+
+double Figures::reused_share() const {
+    const double n_rows = n_exact_ + n_reused_ + n_recomputed_ + n_computed_;
+    return n_rows > 0 ? n_reused_ / n_rows : 0;
 }
 
 void WayFigures::add(const QualityPrompt& prompt, const Comparison& comparison) {
@@ -67,6 +73,7 @@ WayFigures composed_way(const PolicySetting& setting) {
     WayFigures way;
     way.policy = setting.params.policy;
     way.label = setting.label;
+    way.guarded = setting.guarded;
     way.series = setting.series;
     way.values = setting.values;
     return way;

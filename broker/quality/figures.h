@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,9 +20,11 @@ struct Comparison {
     double same_share = 0;    // of dense's greedy tokens, those before the first difference
     bool same_answer = false;
     int32_t n_exact = 0;
-    int32_t n_reused = 0;       // rows from blocks, as they were but rotated
-    int32_t n_recomputed = 0;   // rows under blocks, recomputed
-    int32_t n_computed = 0;     // rows in no block
+    int32_t n_reused = 0;      // rows from blocks, as they were but rotated
+    int32_t n_recomputed = 0;  // rows under blocks, recomputed
+    int32_t n_computed = 0;    // rows in no block
+    // Of a guarded prompt that ran dense: why. Its chunks' rows count as computed.
+    std::string_view refusal = {};
     double mend_work_rows = 0;  // see PromptRun
     double prefill_ms = 0;
     double dense_ms = 0;
@@ -51,6 +55,10 @@ public:
     double mend_work_share() const { return of_chunk_rows(mend_work_rows_); }
     // Time of all prefills over the dense prefills' of the same prompts.
     double time_share() const { return dense_ms_ > 0 ? prefill_ms_ / dense_ms_ : 0; }
+    // Of all rows, those from blocks as they were.
+    double reused_share() const;
+    // Prompts that ran dense, by what the guard said.
+    const std::map<std::string, int32_t, std::less<>>& refusals() const { return refusals_; }
     const std::vector<double>& prefill_ms() const { return each_prefill_ms_; }
 
 private:
@@ -59,6 +67,7 @@ private:
 
     std::vector<double> kl_;
     std::vector<double> each_prefill_ms_;
+    std::map<std::string, int32_t, std::less<>> refusals_;
     double n_right_ = 0, n_same_first_ = 0, n_same_answer_ = 0, same_share_ = 0;
     double n_exact_ = 0, n_reused_ = 0, n_recomputed_ = 0, n_computed_ = 0, mend_work_rows_ = 0;
     double prefill_ms_ = 0, dense_ms_ = 0;
@@ -73,6 +82,8 @@ struct WayFigures {
     Figures all;
     Figures cross;                                       // questions that no chunk alone answers
     std::vector<std::pair<std::string, Figures>> kinds;  // in the order of the tasks
+
+    bool guarded = false;
 
     bool dense() const { return policy == "dense"; }
     void add(const QualityPrompt& prompt, const Comparison& comparison);

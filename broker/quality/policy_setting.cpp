@@ -142,6 +142,8 @@ constexpr std::array<std::string_view, 34> kSweep = {
     "full",
 };
 
+constexpr std::string_view kGuarded = "guarded:";
+
 std::string keys_of(std::string_view policy) {
     std::string keys;
     for (const PolicyKey& key : kKeys) {
@@ -194,6 +196,15 @@ bool usable(const PolicySetting& setting, const ModelInfo& model) {
 }  // namespace
 
 Result<PolicySetting> parse_policy(std::string_view text) {
+    if (text.starts_with(kGuarded)) {
+        Result<PolicySetting> setting = parse_policy(text.substr(kGuarded.size()));
+        if (!setting) return setting;
+        if (setting->guarded) return invalid("policy " + std::string(text) + " is guarded twice");
+        setting->guarded = true;
+        setting->label.insert(0, kGuarded);
+        setting->series.insert(0, kGuarded);
+        return setting;
+    }
     const size_t colon = text.find(':');
     const std::string_view name = text.substr(0, colon);
     if (!is_selector(name)) {
@@ -248,6 +259,7 @@ std::string describe_policies() {
         const std::string keys = keys_of(name);
         text += "  " + std::string(name) + (keys.empty() ? "" : ": " + keys) + "\n";
     }
+    text += "  guarded: and one of these: as far as a guard lets it serve\n";
     return text;
 }
 
@@ -266,6 +278,28 @@ std::vector<PolicySetting> default_policies(const ModelInfo& model) {
         if (!swept) add(name);
     }
     return settings;
+}
+
+Result<ReusePolicy> policy_of(const PolicySetting& setting, const ModelInfo& model,
+                              const GuardBudget& budget) {
+    Result<std::unique_ptr<Selector>> selector = make_selector(setting.params, model.kv.n_layer);
+    if (!selector) return std::move(selector).error();
+    if (model.support == ReuseSupport::kSpans && (*selector)->needs_fused_pass()) {
+        return Error{ErrorCode::kUnsupported, "policy " + setting.label +
+                                                  " needs the fused pass, which this model does "
+                                                  "not have: " +
+                                                  model.support_reason};
+    }
+    ReusePolicy policy;
+    policy.fidelity = setting.guarded ? Fidelity::kGuarded : Fidelity::kFast;
+    policy.params = setting.params;
+    policy.selector = std::move(selector).value();
+    policy.budget = budget;
+    if (!setting.guarded) return policy;
+    Result<std::vector<Rung>> rungs = make_rungs(setting.params, model);
+    if (!rungs) return std::move(rungs).error();
+    policy.ladder = std::move(rungs).value();
+    return policy;
 }
 
 }  // namespace spolia

@@ -15,36 +15,38 @@ using Clock = std::chrono::steady_clock;
 // Beyond it all blocks are dropped before the next prompt; those of one prompt may exceed it.
 constexpr size_t kBlockBytesMax = size_t{2} << 30;
 
-PromptPlan plan_with_all_chunks(const QualityPrompt& prompt, const ReusePolicy& policy,
-                                const Engine& engine) {
-    const PlanInput input{.tokens = prompt.tokens,
-                          .segments = prompt.segments,
-                          .page_keys = {},
-                          .n_tile_rows = engine.limits().n_tile_rows,
-                          .policy = &policy,
-                          .model = &engine.info(),
-                          .sink_prefix = engine.sink_prefix(),
-                          .by_cost = false};
-    return plan_prompt(
-        input, [](const Key128&, std::span<const Token>) { return Residence::kRam; }, CostModel());
-}
-
 }  // namespace
 
 Result<PromptRun> PromptRunner::dense(const QualityPrompt& prompt) {
     return run(prompt, {.sequence = kSequence, .tokens = prompt.tokens, .blocks = {}});
 }
 
-Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const ReusePolicy& policy) {
-    const PromptPlan plan = plan_with_all_chunks(prompt, policy, engine_);
-    const Result<std::vector<PlacedBlock>> blocks = place(prompt, plan.blocks);
+PromptPlan PromptRunner::plan(const QualityPrompt& prompt, const ReusePolicy& policy,
+                              const Rung* rung) const {
+    const PlanInput input{.tokens = prompt.tokens,
+                          .segments = prompt.segments,
+                          .page_keys = {},
+                          .n_tile_rows = engine_.limits().n_tile_rows,
+                          .policy = &policy,
+                          .params = rung == nullptr ? nullptr : &rung->params,
+                          .model = &engine_.info(),
+                          .sink_prefix = engine_.sink_prefix(),
+                          .by_cost = false};
+    return plan_prompt(
+        input, [](const Key128&, std::span<const Token>) { return Residence::kRam; }, CostModel());
+}
+
+Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const ReusePolicy& policy,
+                                         const Rung* rung) {
+    const PromptPlan planned = plan(prompt, policy, rung);
+    const Result<std::vector<PlacedBlock>> blocks = place(prompt, planned.blocks);
     if (!blocks.ok()) return blocks.error();
-    Result<PromptRun> run =
-        this->run(prompt, {.sequence = kSequence,
-                           .tokens = prompt.tokens,
-                           .blocks = *blocks,
-                           .selector = plan.mend ? policy.selector.get() : nullptr,
-                           .outline = &prompt.outline});
+    const Selector* selector = rung == nullptr ? policy.selector.get() : rung->selector.get();
+    Result<PromptRun> run = this->run(prompt, {.sequence = kSequence,
+                                               .tokens = prompt.tokens,
+                                               .blocks = *blocks,
+                                               .selector = planned.mend ? selector : nullptr,
+                                               .outline = &prompt.outline});
     if (run) {
         run->mend_work_rows = static_cast<double>(run->report.mend_row_layers) /
                               std::max(1, engine_.info().kv.n_layer);
@@ -54,7 +56,7 @@ Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const Reus
 
 Result<std::vector<PlacedBlock>> PromptRunner::placed_blocks(const QualityPrompt& prompt,
                                                              const ReusePolicy& policy) {
-    return place(prompt, plan_with_all_chunks(prompt, policy, engine_).blocks);
+    return place(prompt, plan(prompt, policy).blocks);
 }
 
 Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt,

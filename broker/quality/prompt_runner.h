@@ -40,8 +40,12 @@ public:
         : engine_(engine), text_(text), tokens_max_(tokens_max) {}
 
     Result<PromptRun> dense(const QualityPrompt& prompt);
-    // With every chunk from its block, mended as the policy says.
-    Result<PromptRun> composed(const QualityPrompt& prompt, const ReusePolicy& policy);
+    // With every chunk from its block, mended as the policy says, or a rung of its ladder.
+    Result<PromptRun> composed(const QualityPrompt& prompt, const ReusePolicy& policy,
+                               const Rung* rung = nullptr);
+    // What composed() carries out.
+    PromptPlan plan(const QualityPrompt& prompt, const ReusePolicy& policy,
+                    const Rung* rung = nullptr) const;
     // The blocks of all chunks where composed() puts them; borrowed until the next call of either.
     Result<std::vector<PlacedBlock>> placed_blocks(const QualityPrompt& prompt,
                                                    const ReusePolicy& policy);

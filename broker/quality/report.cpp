@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "broker/guard/guard.h"
 #include "broker/quality/measures.h"
 
 namespace spolia {
@@ -38,6 +39,12 @@ Json accuracy_json(const WayFigures& way) {
     return json;
 }
 
+Json refusals_json(const Figures& figures) {
+    Json json = Json::object();
+    for (const auto& [refusal, n] : figures.refusals()) json[refusal] = n;
+    return json;
+}
+
 Json kinds_json(const WayFigures& way) {
     Json json = Json::object();
     for (const auto& [kind, figures] : way.kinds) {
@@ -46,6 +53,8 @@ Json kinds_json(const WayFigures& way) {
                       {"kl", kl_json(figures)},
                       {"top1", rounded(figures.top1())},
                       {"recomputed_share", rounded(figures.recomputed_share())},
+                      {"reused_share", rounded(figures.reused_share())},
+                      {"refusals", refusals_json(figures)},
                       {"time_vs_dense", rounded(figures.time_share())}};
     }
     return json;
@@ -57,6 +66,7 @@ Json row(const WayFigures& way) {
     for (const auto& [key, value] : way.values) params[key] = value;
     const std::vector<double>& ms = all.prefill_ms();
     return {{"policy", way.policy},
+            {"guarded", way.guarded},
             {"params", params},
             {"prompts", all.n()},
             {"accuracy", accuracy_json(way)},
@@ -70,6 +80,8 @@ Json row(const WayFigures& way) {
               {"recomputed", rounded(all.rows_recomputed())},
               {"computed", rounded(all.rows_computed())}}},
             {"recomputed_share", rounded(all.recomputed_share())},
+            {"reused_share", rounded(all.reused_share())},
+            {"refusals", refusals_json(all)},
             {"mend_work_share", rounded(all.mend_work_share())},
             {"prefill_ms",
              {{"min", rounded(percentile(ms, 1e-9))},
@@ -114,6 +126,25 @@ TableRows accuracy_table(std::span<const WayFigures> ways) {
         for (const auto& [kind, figures] : way.kinds) {
             rows.back().push_back(percent(figures.accuracy()));
         }
+    }
+    return rows;
+}
+
+TableRows refusal_table(std::span<const WayFigures> ways) {
+    TableRows rows = {{"policy", "composed"}};
+    constexpr std::string_view kRefusals[] = {kInDoubt, kOverBudget, kUncalibrated, kDemoted};
+    for (const std::string_view refusal : kRefusals) rows.front().emplace_back(refusal);
+    for (const WayFigures& way : ways) {
+        if (!way.guarded || way.all.n() == 0) continue;
+        rows.push_back({way.label, ""});
+        int32_t n_composed = way.all.n();
+        for (const std::string_view refusal : kRefusals) {
+            const auto found = way.all.refusals().find(refusal);
+            const int32_t n = found == way.all.refusals().end() ? 0 : found->second;
+            n_composed -= n;
+            rows.back().push_back(percent(static_cast<double>(n) / way.all.n()));
+        }
+        rows.back()[1] = percent(static_cast<double>(n_composed) / way.all.n());
     }
     return rows;
 }

@@ -19,6 +19,9 @@ TableRows quality_table(std::span<const WayFigures> ways);
 // Accuracy of each way by kind of task.
 TableRows accuracy_table(std::span<const WayFigures> ways);
 
+// What became of guarded ways' prompts; the head alone where no way is guarded.
+TableRows refusal_table(std::span<const WayFigures> ways);
+
 // Numbers to the right, the first column to the left.
 std::string markdown_table(const TableRows& rows);
 

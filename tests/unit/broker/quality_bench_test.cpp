@@ -12,8 +12,10 @@ namespace {
 using test::ChattyTextModel;
 using test::FakeEngine;
 using test::ship_task;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 constexpr int32_t kTokensMax = 8;
 
@@ -32,7 +34,7 @@ protected:
             settings.push_back(parse_policy(policy).value());
         }
         FakeEngine engine(engine_options_, control_);
-        return measure_quality(engine, text_, prompts_, settings, kTokensMax,
+        return measure_quality(engine, text_, prompts_, settings, options_,
                                [&](size_t n_done, size_t) { n_done_ = n_done; });
     }
     std::vector<WayFigures> measured(const std::vector<std::string>& policies) {
@@ -45,6 +47,7 @@ protected:
     test::FakeEngineControl control_;
     test::FakeEngineOptions engine_options_;
     std::vector<QualityPrompt> prompts_;
+    QualityOptions options_{.tokens_max = kTokensMax};
     size_t n_done_ = 0;
 };
 
@@ -65,6 +68,44 @@ TEST_F(QualityBenchTest, DenseIsTheFirstRowAndExact) {
     EXPECT_DOUBLE_EQ(dense.rows_computed(), n_rows / 4);
     EXPECT_EQ(dense.time_share(), 1);
     EXPECT_EQ(n_done_, 4u);
+}
+
+TEST_F(QualityBenchTest, AGuardThatKnowsNothingComputesDensely) {
+    const auto ways = measured({"guarded:epic:head_rows=4"});
+    const Figures& guarded = ways[1].all;
+    EXPECT_TRUE(ways[1].guarded);
+    EXPECT_THAT(guarded.refusals(), ElementsAre(Pair("uncalibrated", 4)));
+    EXPECT_EQ(guarded.top1(), 1);
+    EXPECT_EQ(guarded.kl_percentile(1), 0);
+    EXPECT_EQ(guarded.rows_reused(), 0);
+    EXPECT_EQ(guarded.time_share(), 1);
+}
+
+TEST_F(QualityBenchTest, AGuardServesWhatItKnowsToBeGood) {
+    control_.divergence = [](const PrefillPlan&) { return 0.0f; };
+    options_.rungs = {{.label = "epic:head_rows=4", .samples = {}}};
+    for (uint64_t i = 0; i < 300; ++i) options_.rungs[0].samples.push_back({.prompt = i});
+    const auto ways = measured({"guarded:epic:head_rows=4", "epic:head_rows=4"});
+    EXPECT_THAT(ways[1].all.refusals(), IsEmpty());
+    EXPECT_GT(ways[1].all.rows_reused(), 0);
+    EXPECT_EQ(ways[1].all.rows_reused(), ways[2].all.rows_reused());
+    EXPECT_GT(ways[1].all.reused_share(), 0);
+    EXPECT_LT(ways[1].all.reused_share(), 1);
+}
+
+TEST_F(QualityBenchTest, WhatIsComposedInDoubtIsComputedDensely) {
+    control_.divergence = [](const PrefillPlan&) { return 0.0f; };
+    options_.rungs = {{.label = "epic:head_rows=4", .samples = {}}};
+    for (uint64_t i = 0; i < 1000; ++i) {
+        const bool doubtful = i % 2 == 0;  // as all prompts of the fake engine are
+        options_.rungs[0].samples.push_back(
+            {.doubt = doubtful ? 0.9 : 0.1, .same_first = !doubtful, .prompt = i});
+    }
+    const auto ways = measured({"guarded:epic:head_rows=4"});
+    EXPECT_THAT(ways[1].all.refusals(), ElementsAre(Pair("in_doubt", 4)));
+    EXPECT_EQ(ways[1].all.top1(), 1);
+    EXPECT_EQ(ways[1].all.rows_reused(), 0);
+    EXPECT_GT(ways[1].all.time_share(), 1) << "it paid for both";
 }
 
 TEST_F(QualityBenchTest, FullIsDense) {

@@ -82,6 +82,18 @@ TEST(PolicySetting, TheCheckLayerIsForThoseThatNameNone) {
     EXPECT_EQ(settings[3].params.check_layer, 0) << "layer 1 says too little";
 }
 
+TEST(PolicySetting, ReadsWhatAGuardIsToServe) {
+    const PolicySetting setting = setting_of("guarded:cacheblend:layer=2,ratio=0.3");
+    EXPECT_TRUE(setting.guarded);
+    EXPECT_EQ(setting.params.policy, "cacheblend");
+    EXPECT_EQ(setting.params.stages.front().ratio, 0.3);
+    EXPECT_EQ(setting.label, "guarded:cacheblend:layer=2,ratio=0.3");
+    EXPECT_EQ(setting.series, "guarded:cacheblend:layer=2");
+    EXPECT_FALSE(setting_of("cacheblend").guarded);
+    EXPECT_THAT(error_of("guarded:magic"), HasSubstr("unknown name"));
+    EXPECT_THAT(error_of("guarded:guarded:none"), HasSubstr("guarded twice"));
+}
+
 TEST(PolicySetting, ErrorsSayWhatIsWrong) {
     EXPECT_THAT(error_of("magic"), HasSubstr("unknown name"));
     EXPECT_THAT(error_of(""), HasSubstr("known: none"));

@@ -18,6 +18,28 @@ QualityPrompt prompt_of(const std::string& kind, bool cross) {
     return prompt;
 }
 
+TEST(QualityReport, SaysWhatTheGuardDid) {
+    WayFigures way = composed_way(parse_policy("guarded:epic").value());
+    for (int i = 0; i < 10; ++i) {
+        way.add(prompt_of("fact", false), {.n_reused = i < 6 ? 75 : 0,
+                                           .n_computed = i < 6 ? 25 : 100,
+                                           .refusal = i < 6   ? ""
+                                                      : i < 9 ? "in_doubt"
+                                                              : "demoted"});
+    }
+    const std::vector<WayFigures> ways = {dense_way(), way};
+    const TableRows rows = refusal_table(ways);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_THAT(rows[0], ElementsAre("policy", "composed", "in_doubt", "over_budget",
+                                     "uncalibrated", "demoted"));
+    EXPECT_THAT(rows[1],
+                ElementsAre("guarded:epic", "60.0 %", "30.0 %", "0.0 %", "0.0 %", "10.0 %"));
+    const Json json = quality_rows(ways)[1];
+    EXPECT_EQ(json["guarded"], true);
+    EXPECT_EQ(json["refusals"], (Json{{"demoted", 1}, {"in_doubt", 3}}));
+    EXPECT_EQ(json["reused_share"], 0.45);
+}
+
 std::vector<WayFigures> two_ways() {
     std::vector<WayFigures> ways = {dense_way()};
     ways[0].add(prompt_of("fact", false), {.right = true,
