@@ -39,8 +39,8 @@ struct Receipt {
     int32_t n_chunks_hit = 0;  // of them, those whose KV was used
     std::vector<Miss> misses;
     // Guarded requests. The setting that served it, and the divergence of the first token expected
-    // of it, KL in nats; or why none could: uncalibrated | over_budget | demoted. Both are empty
-    // where there was nothing to decide.
+    // of it, KL in nats; or why none could: uncalibrated | over_budget | in_doubt | demoted. Both
+    // are empty where there was nothing to decide.
     std::string rung;
     std::optional<double> predicted_kl;
     std::string fallback;
