@@ -21,25 +21,37 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// Chunks one behind the other, all placed from blocks, and a question behind them.
+struct Part {
+    SegmentRole role = SegmentRole::kChunk;
+    std::string text;
+};
+
+std::vector<Part> chunks_and_question(const std::vector<std::string>& chunks,
+                                      const std::string& question) {
+    std::vector<Part> parts;
+    for (const std::string& chunk : chunks) parts.push_back({SegmentRole::kChunk, chunk + "\n\n"});
+    parts.push_back({SegmentRole::kQuery, question});
+    return parts;
+}
+
+// Parts one behind the other; all chunks are placed from blocks.
 struct Prompt {
-    Prompt(const std::vector<std::string>& chunks, const std::string& question) {
+    Prompt(const std::vector<std::string>& chunks, const std::string& question)
+        : Prompt(chunks_and_question(chunks, question)) {}
+
+    explicit Prompt(const std::vector<Part>& parts) {
         std::string text;
-        std::vector<uint32_t> ends;
-        for (const std::string& chunk : chunks) {
-            text += chunk + "\n\n";
-            ends.push_back(static_cast<uint32_t>(text.size()));
-        }
-        tokenized = spolia::testing::tokenize(text + question);
-        int32_t row = 0;
-        for (const uint32_t end : ends) {
+        for (const Part& part : parts) text += part.text;
+        tokenized = spolia::testing::tokenize(text);
+        const auto n_rows = static_cast<int32_t>(tokenized.tokens.size());
+        size_t end = 0;
+        for (int32_t row = 0; const Part& part : parts) {
             const int32_t begin = row;
-            while (tokenized.byte_begin[static_cast<size_t>(row)] < end) ++row;
-            segments.push_back({SegmentRole::kChunk, {begin, row}, {}});
-            spans.push_back({.rows = {begin, row}});
+            end += part.text.size();
+            while (row < n_rows && tokenized.byte_begin[static_cast<size_t>(row)] < end) ++row;
+            segments.push_back({part.role, {begin, row}, {}});
+            if (part.role == SegmentRole::kChunk) spans.push_back({.rows = {begin, row}});
         }
-        segments.push_back(
-            {SegmentRole::kQuery, {row, static_cast<int32_t>(tokenized.tokens.size())}, {}});
         outline = outline_prompt(tokenized, segments);
     }
 
@@ -110,6 +122,57 @@ TEST(Trace, FollowsBackReferencesOverAChunksBorder) {
                        "What does Greta carry?")
                     .traced(),
                 ElementsAre(" It carries ink."));
+}
+
+TEST(Trace, FollowsNoWordsOfComputedText) {
+    const Part system{SegmentRole::kFixed, "Know what Kaia and Faro carry. "};
+    const Part glue{SegmentRole::kGlue, "Of Faro and Oda.\n\n"};
+    std::vector<Part> parts = chunks_and_question({kDara, kKaia}, "What does Kaia carry?");
+    const std::vector<std::string> alone = Prompt(parts).traced(0.3f);
+    ASSERT_THAT(alone, ElementsAre("Kaia carries rope."));
+    parts.insert(parts.begin() + 1, glue);
+    parts.insert(parts.begin(), system);
+    const Prompt prompt(parts);
+    EXPECT_EQ(prompt.traced(0.3f), alone);
+    EXPECT_THAT(prompt.traced(), IsEmpty()) << "Kaia's sentence does not lean on the system text";
+}
+
+TEST(Trace, FollowsBackReferencesPastGlue) {
+    std::vector<Part> parts = chunks_and_question(
+        {"Ivar carries cider. Greta is next.", "It carries ink. Luna carries fish.", kKaia},
+        "What does Greta carry?");
+    parts.insert(parts.begin() + 1, {SegmentRole::kGlue, "Second note.\n\n"});
+    EXPECT_THAT(Prompt(parts).traced(), ElementsAre("It carries ink."));
+}
+
+TEST(Trace, KnowsThatABlockWasMadeWithoutTheGlueInFrontOfIt) {
+    std::vector<Part> parts =
+        chunks_and_question({"It carries ink. Luna carries fish.", kKaia}, "Who carries ink?");
+    EXPECT_THAT(Prompt(parts).traced(), IsEmpty()) << "nothing in front";
+    parts.insert(parts.begin(), {SegmentRole::kGlue, "Of Greta.\n\n"});
+    EXPECT_THAT(Prompt(parts).traced(), ElementsAre("It carries ink."));
+}
+
+TEST(Trace, CountsChunksThatAreNotReused) {
+    Prompt prompt({kDara, kTess, kKaia}, "What does Tess carry?");
+    prompt.spans.erase(prompt.spans.begin());
+    EXPECT_THAT(prompt.traced(), ElementsAre("Tess matches Dara."));
+}
+
+TEST(Trace, TellsRareWordsFromCommonOnesInShortTexts) {
+    const auto weights_of = [](const std::vector<std::string>& chunks) {
+        std::vector<float> weights;
+        const Prompt prompt(chunks, "Where is Dara?");
+        for (const TracedRun& run : trace_question(prompt.outline, prompt.spans)) {
+            weights.push_back(run.weight);
+        }
+        return weights;
+    };
+    EXPECT_THAT(weights_of({"Dara sings.", "Dara sleeps."}), ElementsAre(0.4f, 1));
+    EXPECT_THAT(weights_of({"Dara sings.", "Tess eats. Dara sleeps."}), ElementsAre(0.4f, 1));
+    EXPECT_THAT(weights_of({"Dara sings.", "Dara eats. Dara sleeps."}),
+                ElementsAre(0.4f, 0.4f, 0.4f))
+        << "what all say names nothing";
 }
 
 TEST(Trace, TakesAQuestionThatNamesNothingForOneAboutEverything) {
