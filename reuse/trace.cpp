@@ -160,7 +160,9 @@ private:
         std::vector<TracedRun> runs;
         for (int32_t i = 0; i < n_told(); ++i) {
             need(i) = find_need(i);
-            const float weight = path(i) * need(i);
+            const float weight = path(i) > 0            ? path(i) * need(i)
+                                 : need(i) > kNeedAlone ? kWeightOffPath * need(i)
+                                                        : 0;
             const TokenSpan rows = sentence(i).rows;
             const PassiveSpan* span = weight > 0 ? span_of(rows) : nullptr;
             if (span == nullptr || span->settled) continue;

@@ -10,6 +10,9 @@
 
 namespace spolia {
 
+// The most that a run off the question's path weighs; less than any on it.
+inline constexpr float kWeightOffPath = 0.05f;
+
 // Passive rows which may mean something else here than where they were encoded: those of one
 // sentence, under one unsettled block.
 struct TracedRun {
@@ -26,7 +29,8 @@ struct TracedRun {
 // A row of a causal model holds what stands in front of it. So a sentence leans on what its block
 // was made without where it shares a rare word with EARLIER text of ANOTHER chunk, refers back over
 // its chunk's border, or leans on a sentence of its own chunk that does. One that leans on nothing
-// weighs less.
+// weighs less; off the path one that leans on something weighs next to nothing, for its risk: words
+// do not show all that a question is about.
 //
 // Only the text of chunks counts, whether they are reused or not. System text, glue and query are
 // computed in their place, so they hold nothing stale to mend or to follow; that instructions share

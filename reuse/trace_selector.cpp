@@ -44,7 +44,7 @@ RowChoice TraceSelector::pick(const Selection& selection) const {
     auto n_left =
         static_cast<int32_t>(share_of_rows(ratio_, static_cast<int32_t>(unsettled.size())));
     return take(runs, [&](const TracedRun& run) {
-        const bool fits = run.rows.size() <= n_left;
+        const bool fits = run.weight > kWeightOffPath && run.rows.size() <= n_left;
         if (fits) n_left -= run.rows.size();
         return fits;
     });

@@ -175,6 +175,17 @@ TEST(Trace, TellsRareWordsFromCommonOnesInShortTexts) {
         << "what all say names nothing";
 }
 
+TEST(Trace, KnowsOffThePathWhatLeansOnOtherChunks) {
+    const Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    std::vector<std::string> off;
+    for (const TracedRun& run : trace_question(prompt.outline, prompt.spans)) {
+        if (run.weight <= kWeightOffPath) off.push_back(prompt.text_of(run.rows));
+    }
+    EXPECT_THAT(off, ElementsAre("Tess matches Dara."));
+    EXPECT_THAT(Prompt({kDara, kKaia}, "What does Kaia carry?").traced(0),
+                ElementsAre("Kaia carries rope."));
+}
+
 TEST(Trace, TakesAQuestionThatNamesNothingForOneAboutEverything) {
     EXPECT_THAT(Prompt({kDara, kTess, kKaia}, "Summarize all that.").traced(),
                 ElementsAre("Tess matches Dara."));
@@ -267,6 +278,17 @@ TEST(TraceSelector, SkipsWhatDoesNotFit) {
     EXPECT_THAT(choice.rows, ::testing::Not(IsEmpty()));
     EXPECT_THAT(choice.rows, ::testing::Not(::testing::Contains(nearest->rows.begin)));
     EXPECT_GE(choice.risk, static_cast<double>(nearest->weight));
+}
+
+TEST(TraceSelector, LeavesWhatIsOffThePath) {
+    const Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    const auto kaia = std::ranges::find_if(prompt.outline.sentences, [&](const Sentence& each) {
+        return prompt.text_of(each.rows) == "Kaia carries rope.";
+    });
+    const RowChoice choice = make({.policy = "trace", .trace_ratio = 1})->pick(prompt.selection());
+    EXPECT_EQ(choice.rows.size(), static_cast<size_t>(kaia->rows.size()));
+    EXPECT_GT(choice.risk, 0);
+    EXPECT_LE(choice.risk, kWeightOffPath);
 }
 
 TEST(TraceSelector, CannotTellWithoutText) {
