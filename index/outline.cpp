@@ -26,6 +26,9 @@ bool same_word(std::string_view word, std::string_view lower_case) {
                       [](char a, char b) { return to_lower(a) == b; });
 }
 
+constexpr std::array<std::string_view, 8> kWordsForAll = {"all",   "both", "count", "each",
+                                                          "every", "list", "many",  "total"};
+
 bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
     return std::ranges::any_of(words, [&](std::string_view each) { return same_word(word, each); });
 }
@@ -110,6 +113,9 @@ private:
         for_each_word(text, [&](uint64_t stem, size_t, std::string_view word) {
             if (n_seen++ < kOpeningWords && is_one_of(word, kBackReferences)) {
                 sentence.refers_back = true;
+            }
+            if (role_ == SegmentRole::kQuery && is_one_of(word, kWordsForAll)) {
+                outline_.asks_for_all = true;
             }
             const auto known =
                 std::find(outline_.words.begin() + sentence.word_begin, outline_.words.end(), stem);

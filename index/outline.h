@@ -25,6 +25,8 @@ struct PromptOutline {
     std::vector<Sentence> sentences;  // in the order of the text
     // Words, named by a hash of their stem in lower case: each of a sentence once.
     std::vector<uint64_t> words;
+    // The query is about all there is of something ("how many", "list"), not about one thing.
+    bool asks_for_all = false;
 
     std::span<const uint64_t> words_of(const Sentence& sentence) const {
         return std::span(words).subspan(sentence.word_begin,

@@ -72,7 +72,7 @@ struct SelectorParams {
     double trace_ratio = 0.1;                         // trace: share of passive rows
     double weight_min = 0.3;     // adaptive: weight on the question's path, [0, 1]
     int32_t check_layer = 0;     // adaptive; 0: none
-    double deviation_min = 0.5;  // adaptive: rows that deviate less at the check layer are left
+    double deviation_min = 0.6;  // adaptive: rows that deviate less at the check layer are left
 };
 
 // The rule that picks which passive rows become active. Glue and query rows are always active and

@@ -9,7 +9,10 @@ namespace spolia {
 namespace {
 
 constexpr int kHopsMax = 4;
-constexpr float kHopKeeps = 0.9f;  // of a path's weight
+// Of a path's weight, what a hop keeps that leads to earlier text, which a sentence may have its
+// meaning from, and one to later text.
+constexpr float kHopKeeps = 0.9f;
+constexpr float kLaterHopKeeps = 0.5f;
 // Words and paths below it lead nowhere.
 constexpr float kPathMin = 0.3f;
 // What a sentence that leans on nothing in front of its chunk needs. A model may still hold in it
@@ -81,7 +84,10 @@ private:
         }
     }
 
-    void hop(int32_t from, int32_t to, float weight) { reach(to, path(from) * weight * kHopKeeps); }
+    void hop(int32_t from, int32_t to, float weight) {
+        const bool keeps = to <= from || outline_.asks_for_all;
+        reach(to, path(from) * weight * (keeps ? kHopKeeps : kLaterHopKeeps));
+    }
 
     void seed() {
         for (const Sentence& question : outline_.sentences) {

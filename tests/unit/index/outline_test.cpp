@@ -73,6 +73,21 @@ TEST(Outline, KnowsPartsAndTheirRoles) {
     EXPECT_EQ(words(0)[1], words(2)[1]) << "box";
 }
 
+TEST(Outline, KnowsWhetherTheQueryIsAboutAll) {
+    const auto asks_for_all = [](const std::string& text, const std::string& query) {
+        const TokenizedText told = testing::tokenize(text),
+                            prompt = testing::tokenize(text + query);
+        const auto border = static_cast<int32_t>(told.tokens.size());
+        const auto end = static_cast<int32_t>(prompt.tokens.size());
+        const std::vector<Segment> segments = {{SegmentRole::kChunk, {0, border}, {}},
+                                               {SegmentRole::kQuery, {border, end}, {}}};
+        return outline_prompt(prompt, segments).asks_for_all;
+    };
+    EXPECT_TRUE(asks_for_all("One box.", " How many boxes?"));
+    EXPECT_TRUE(asks_for_all("One box.", " Count the keys. List them."));
+    EXPECT_FALSE(asks_for_all("All boxes count, many keys.", " Which of them is allied?"));
+}
+
 TEST(Outline, NothingWithoutOffsets) {
     TokenizedText prompt = testing::tokenize("One box.");
     prompt.byte_begin.clear();

@@ -96,8 +96,16 @@ TEST(Trace, GivesLittleWeightToWhatStandsAlone) {
 }
 
 TEST(Trace, KnowsThatRowsDoNotDependOnLaterText) {
-    EXPECT_THAT(Prompt({kTess, kKaia, kDara}, "What does Tess carry?").traced(),
+    EXPECT_THAT(Prompt({kTess, kKaia, kDara}, "What does Tess carry?").traced(0.45f),
                 ElementsAre("Dara carries honey."));
+}
+
+TEST(Trace, GivesLaterTextFullWeightWhereTheQuestionIsAboutAll) {
+    const std::vector<std::string> chunks = {kDara, "Tess matches Dara. Oda carries wine.",
+                                             "Kaia matches Tess. Faro carries tin."};
+    EXPECT_THAT(Prompt(chunks, "Who carries honey?").traced(0.6f), IsEmpty());
+    EXPECT_THAT(Prompt(chunks, "How many carry honey?").traced(0.6f),
+                ElementsAre("Tess matches Dara.", "Kaia matches Tess."));
 }
 
 const std::vector<std::string> kTwoLinks = {
