@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <cstddef>
+#include <unordered_map>
 #include <utility>
 
 namespace spolia {
@@ -22,10 +24,10 @@ constexpr float kNeedAlone = 0.4f;
 // front of the chunk.
 constexpr int32_t kOpeningSentences = 2;
 
-// Where a word stands.
-struct Mention {
-    uint64_t stem = 0;
-    int32_t sentence = 0;
+// All sentences that have a word, in the order of the text.
+struct Mentions {
+    std::span<const int32_t> sentences;
+    float weight = 0;  // 1: two of them share it, falling to 0: all have it
 };
 
 // Sentences are numbered as they stand in told_.
@@ -55,26 +57,40 @@ private:
     bool same_part(int32_t i, int32_t j) const { return sentence(i).part == sentence(j).part; }
 
     void index_words() {
+        struct Use {
+            uint64_t stem = 0;
+            int32_t sentence = 0;
+            uint32_t word = 0;
+            auto operator<=>(const Use&) const = default;
+        };
+        std::vector<Use> uses;
         for (int32_t i = 0; i < n_told(); ++i) {
-            for (const uint64_t stem : outline_.words_of(sentence(i))) {
-                mentions_.push_back({stem, i});
+            for (uint32_t word = sentence(i).word_begin; word < sentence(i).word_end; ++word) {
+                uses.push_back({outline_.words[word], i, word});
             }
         }
-        std::ranges::sort(mentions_, {},
-                          [](const Mention& m) { return std::pair(m.stem, m.sentence); });
+        std::ranges::sort(uses);
+        for (const Use& use : uses) mentioning_.push_back(use.sentence);
+        mentions_of_word_.resize(outline_.words.size());
+        for (size_t begin = 0, end = 0; begin < uses.size(); begin = end) {
+            const uint64_t stem = uses[begin].stem;
+            while (end < uses.size() && uses[end].stem == stem) ++end;
+            const auto sentences = std::span(mentioning_).subspan(begin, end - begin);
+            const Mentions mentions{sentences, weight_of(sentences.size())};
+            for (size_t i = begin; i < end; ++i) mentions_of_word_[uses[i].word] = mentions;
+            mentions_[stem] = mentions;
+        }
     }
 
-    // In the order of the text.
-    std::span<const Mention> mentions_of(uint64_t stem) const {
-        const auto found = std::ranges::equal_range(mentions_, stem, {}, &Mention::stem);
-        return {found.begin(), found.end()};
-    }
-
-    // 1 for a word that two sentences share, falling to 0 for one that all of them have.
-    float weight_of(std::span<const Mention> mentions) const {
-        const double n = n_told(),
-                     n_with = std::max<double>(static_cast<double>(mentions.size()), 2);
+    float weight_of(size_t n_mentions) const {
+        const double n = n_told(), n_with = std::max<double>(static_cast<double>(n_mentions), 2);
         return n <= 2 ? 1 : static_cast<float>(std::log(n / n_with) / std::log(n / 2));
+    }
+
+    // Of each word of a sentence.
+    std::span<const Mentions> mentions_in(int32_t i) const {
+        const Sentence& of = sentence(i);
+        return std::span(mentions_of_word_).subspan(of.word_begin, of.word_end - of.word_begin);
     }
 
     void reach(int32_t i, float weight) {
@@ -93,9 +109,9 @@ private:
         for (const Sentence& question : outline_.sentences) {
             if (question.role != SegmentRole::kQuery) continue;
             for (const uint64_t stem : outline_.words_of(question)) {
-                const auto mentions = mentions_of(stem);
-                const float weight = weight_of(mentions);
-                for (const Mention& mention : mentions) reach(mention.sentence, weight);
+                const auto found = mentions_.find(stem);
+                if (found == mentions_.end()) continue;
+                for (const int32_t i : found->second.sentences) reach(i, found->second.weight);
             }
         }
         if (!reached_.empty()) return;
@@ -116,11 +132,9 @@ private:
     }
 
     void spread_words(int32_t i) {
-        for (const uint64_t stem : outline_.words_of(sentence(i))) {
-            const auto mentions = mentions_of(stem);
-            const float weight = weight_of(mentions);
+        for (const auto& [sentences, weight] : mentions_in(i)) {
             if (path(i) * weight * kHopKeeps < kPathMin) continue;
-            for (const Mention& mention : mentions) hop(i, mention.sentence, weight);
+            for (const int32_t j : sentences) hop(i, j, weight);
         }
     }
 
@@ -186,14 +200,11 @@ private:
         if (refers_beyond(i) && has_text_in_front(i)) return 1;
         float most = kNeedAlone;
         if (const int32_t j = antecedent(i); j >= 0) most = std::max(most, need(j));
-        for (const uint64_t stem : outline_.words_of(sentence(i))) {
-            const auto mentions = mentions_of(stem);
-            const float weight = weight_of(mentions);
+        for (const auto& [sentences, weight] : mentions_in(i)) {
             if (weight < kPathMin) continue;
-            for (const Mention& mention : mentions) {
-                if (mention.sentence >= i) break;
-                const bool own = same_part(mention.sentence, i);
-                most = std::max(most, own ? weight * need(mention.sentence) : weight);
+            for (const int32_t j : sentences) {
+                if (j >= i) break;
+                most = std::max(most, same_part(i, j) ? weight * need(j) : weight);
             }
         }
         return most;
@@ -206,11 +217,13 @@ private:
 
     const PromptOutline& outline_;
     std::span<const PassiveSpan> spans_;
-    std::vector<const Sentence*> told_;  // those of chunks
-    std::vector<Mention> mentions_;      // by stem, then in the order of the text
-    std::vector<float> path_;            // of each sentence, 0: not on the path
-    std::vector<float> need_;            // of each sentence; see find_need()
-    std::vector<int32_t> reached_;       // whose path got better
+    std::vector<const Sentence*> told_;                // those of chunks
+    std::vector<int32_t> mentioning_;                  // what Mentions refer to
+    std::vector<Mentions> mentions_of_word_;           // of each word of the outline
+    std::unordered_map<uint64_t, Mentions> mentions_;  // by stem
+    std::vector<float> path_;                          // of each sentence, 0: not on the path
+    std::vector<float> need_;                          // of each sentence; see find_need()
+    std::vector<int32_t> reached_;                     // whose path got better
 };
 
 }  // namespace
