@@ -332,6 +332,29 @@ TEST(AdaptiveSelector, GoesOnWithRowsThatChanged) {
     EXPECT_THAT(make({.policy = "adaptive", .check_layer = 0})->stages(), IsEmpty());
 }
 
+TEST(AdaptiveSelector, AsksMoreOfRowsThatWeighLess) {
+    const auto selector = make({.policy = "adaptive", .check_layer = 2, .deviation_min = 0.5});
+    const std::vector<int32_t> rows = {3, 5, 6, 9};
+    const std::vector<float> deviation = {0.6f, 0.6f, 1.1f, 1.3f};
+    const std::vector<float> weights = {1, 0.5f, 0.5f, 0.3f};
+    const StageView view{rows, deviation, {}, 40, weights};
+    EXPECT_THAT(selector->choose(0, view), ElementsAre(3, 6));
+}
+
+TEST(AdaptiveSelector, GivesItsRowsTheWeightOfTheirSentence) {
+    const RowChoice choice = make({.policy = "adaptive"})->pick(two_links().selection());
+    ASSERT_EQ(choice.weights.size(), choice.rows.size());
+    EXPECT_TRUE(std::ranges::is_sorted(choice.rows));
+    for (const TracedRun& run : trace_question(two_links().outline, two_links().spans)) {
+        for (size_t i = 0; i < choice.rows.size(); ++i) {
+            const bool in = choice.rows[i] >= run.rows.begin && choice.rows[i] < run.rows.end;
+            if (in) {
+                EXPECT_EQ(choice.weights[i], run.weight);
+            }
+        }
+    }
+}
+
 TEST(AdaptiveSelector, RefusesWhatItCannotDo) {
     for (const SelectorParams& params :
          {SelectorParams{.policy = "adaptive", .weight_min = -0.1},
