@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "index/lines.h"
@@ -25,9 +26,11 @@ bool same_word(std::string_view word, std::string_view lower_case) {
                       [](char a, char b) { return to_lower(a) == b; });
 }
 
-bool refers_back(std::string_view word) {
-    return std::ranges::any_of(kBackReferences,
-                               [&](std::string_view each) { return same_word(word, each); });
+constexpr std::array<std::string_view, 8> kWordsForAll = {"all",   "both", "count", "each",
+                                                          "every", "list", "many",  "total"};
+
+bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
+    return std::ranges::any_of(words, [&](std::string_view each) { return same_word(word, each); });
 }
 
 // Bytes of the mark at `at` if a sentence ends with it; 0 otherwise. A full stop inside a word or
@@ -60,7 +63,7 @@ public:
 
     void add(const Segment& segment, int32_t part) {
         part_ = part;
-        query_ = segment.role == SegmentRole::kQuery;
+        role_ = segment.role;
         int32_t first = segment.span.begin;
         while (first < segment.span.end) {
             const int32_t end = std::min(segment.span.end, first + kSentenceTokensMax);
@@ -104,16 +107,19 @@ private:
         const std::string_view text(prompt_.text.data() + begin, end - begin);
         Sentence sentence;
         sentence.part = part_;
-        sentence.query = query_;
+        sentence.role = role_;
         sentence.word_begin = static_cast<uint32_t>(outline_.words.size());
         size_t n_seen = 0;
-        for_each_word(text, [&](uint64_t stem, size_t at, std::string_view word) {
-            if (n_seen++ < kOpeningWords && refers_back(word)) sentence.refers_back = true;
-            const auto known = std::ranges::find(outline_.words.begin() + sentence.word_begin,
-                                                 outline_.words.end(), stem, &Word::stem);
-            if (known == outline_.words.end()) {
-                outline_.words.push_back({stem, row_at(begin + at, rows)});
+        for_each_word(text, [&](uint64_t stem, size_t, std::string_view word) {
+            if (n_seen++ < kOpeningWords && is_one_of(word, kBackReferences)) {
+                sentence.refers_back = true;
             }
+            if (role_ == SegmentRole::kQuery && is_one_of(word, kWordsForAll)) {
+                outline_.asks_for_all = true;
+            }
+            const auto known =
+                std::find(outline_.words.begin() + sentence.word_begin, outline_.words.end(), stem);
+            if (known == outline_.words.end()) outline_.words.push_back(stem);
         });
         sentence.word_end = static_cast<uint32_t>(outline_.words.size());
         if (sentence.word_begin == sentence.word_end) return;
@@ -124,7 +130,7 @@ private:
     const TokenizedText& prompt_;
     PromptOutline& outline_;
     int32_t part_ = 0;
-    bool query_ = false;
+    SegmentRole role_ = SegmentRole::kGlue;
 };
 
 }  // namespace

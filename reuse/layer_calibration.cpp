@@ -13,7 +13,8 @@ namespace {
 
 // The rows that count as the worst of a prompt: the share that is recomputed by default.
 constexpr double kWorstShare = 0.15;
-constexpr double kGoodShare = 0.95;
+constexpr double kAucOfChance = 0.5;
+constexpr double kGoodShare = 0.9;  // of what is above chance
 
 void add_changes(std::span<const uint16_t> fresh, std::span<const uint16_t> old, size_t dim,
                  std::vector<float>& deviations) {
@@ -128,13 +129,15 @@ std::vector<LayerScore> LayerCalibration::scores() const {
     return means;
 }
 
-int32_t cheapest_good_layer(std::span<const LayerScore> scores) {
+std::optional<int32_t> cheapest_good_layer(std::span<const LayerScore> scores) {
     assert(!scores.empty());
     const auto n_layer = scores.size() + 1;
     const auto candidates = scores.first(std::max<size_t>(1, n_layer / 2));
     const double best = std::ranges::max(candidates, {}, &LayerScore::auc).auc;
-    return std::ranges::find_if(
-               candidates, [&](const LayerScore& score) { return score.auc >= kGoodShare * best; })
+    if (best < kCheckAucMin) return std::nullopt;
+    const double good = kAucOfChance + kGoodShare * (best - kAucOfChance);
+    return std::ranges::find_if(candidates,
+                                [&](const LayerScore& score) { return score.auc >= good; })
         ->layer;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,9 +49,14 @@ private:
     int64_t n_rows_ = 0;
 };
 
+// The AUC that a check layer must have: one that ranks rows hardly better than chance (0.5) leaves
+// out those that need it most.
+inline constexpr double kCheckAucMin = 0.6;
+
 // The cheapest good check layer. A check computes every row in front of its layer, so only the
-// first half of the layers are candidates, and of these the first whose mean AUC is within 5 % of
-// the best candidate's. `scores` as LayerCalibration gives them; not empty.
-int32_t cheapest_good_layer(std::span<const LayerScore> scores);
+// first half of the layers are candidates, and of these the first whose mean AUC is above chance by
+// nine tenths of what the best candidate's is. None where the best is below kCheckAucMin. `scores`
+// as LayerCalibration gives them; not empty.
+std::optional<int32_t> cheapest_good_layer(std::span<const LayerScore> scores);
 
 }  // namespace spolia

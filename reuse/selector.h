@@ -36,6 +36,8 @@ struct RowChoice {
     // in a unit of the selector's own. 0 where it knows of nothing. A selector that can't tell
     // says 1.
     double risk = 1;
+    // How much each of the rows matters, for choose(); empty: all alike.
+    std::vector<float> weights = {};
 };
 
 // What is known of the passive rows that are still active at a check stage. All spans go with
@@ -45,6 +47,7 @@ struct StageView {
     std::span<const float> deviation;     // squared, relative to the placed row
     std::span<const float> attention;     // see Selection; empty where not wanted
     int32_t n_passive = 0;                // in the whole prompt: what ratios refer to
+    std::span<const float> weights = {};  // see RowChoice
 };
 
 // Which part of a row's deviation counts: LMCache compares K, CacheBlend's authors' code V.
@@ -70,9 +73,10 @@ struct SelectorParams {
     Deviation deviation = Deviation::kBoth;
     QueryRank rank = QueryRank::kAttentionDeviation;  // query
     double trace_ratio = 0.1;                         // trace: share of passive rows
-    double weight_min = 0.3;     // adaptive: weight on the question's path, [0, 1]
-    int32_t check_layer = 0;     // adaptive; 0: none
-    double deviation_min = 0.5;  // adaptive: rows that deviate less at the check layer are left
+    double weight_min = 0.3;  // adaptive: weight on the question's path, [0, 1]
+    int32_t check_layer = 0;  // adaptive; 0: none
+    // adaptive: rows whose deviation at the check layer times their weight is less are left.
+    double deviation_min = 0.4;
 };
 
 // The rule that picks which passive rows become active. Glue and query rows are always active and

@@ -2,36 +2,44 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <cstddef>
+#include <unordered_map>
 #include <utility>
 
 namespace spolia {
 namespace {
 
 constexpr int kHopsMax = 4;
-constexpr float kHopKeeps = 0.9f;  // of a path's weight
+// Of a path's weight, what a hop keeps that leads to earlier text, which a sentence may have its
+// meaning from, and one to later text.
+constexpr float kHopKeeps = 0.9f;
+constexpr float kLaterHopKeeps = 0.5f;
 // Words and paths below it lead nowhere.
-constexpr float kWeightMin = 0.3f;
-// What a sentence that leans on no other chunk needs. A model may still hold in it where in the
-// whole text it stands.
+constexpr float kPathMin = 0.3f;
+// What a sentence that leans on nothing in front of its chunk needs. A model may still hold in it
+// where in the whole text it stands.
 constexpr float kNeedAlone = 0.4f;
 // A back reference in one of a chunk's first sentences, be it behind a title, may mean something in
 // front of the chunk.
 constexpr int32_t kOpeningSentences = 2;
 
-// Where a word stands.
-struct Mention {
-    uint64_t stem = 0;
-    int32_t sentence = 0;
+// All sentences that have a word, in the order of the text.
+struct Mentions {
+    std::span<const int32_t> sentences;
+    float weight = 0;  // 1: two of them share it, falling to 0: all have it
 };
 
+// Sentences are numbered as they stand in told_.
 class Tracer {
 public:
     Tracer(const PromptOutline& outline, std::span<const PassiveSpan> spans)
-        : outline_(outline),
-          spans_(spans),
-          path_(outline.sentences.size(), 0),
-          need_(outline.sentences.size(), 0) {
+        : outline_(outline), spans_(spans) {
+        for (const Sentence& each : outline.sentences) {
+            if (each.role == SegmentRole::kChunk) told_.push_back(&each);
+        }
+        path_.resize(told_.size());
+        need_.resize(told_.size());
         index_words();
     }
 
@@ -42,58 +50,73 @@ public:
     }
 
 private:
-    int32_t n_sentences() const { return static_cast<int32_t>(outline_.sentences.size()); }
-    const Sentence& sentence(int32_t i) const { return outline_.sentences[static_cast<size_t>(i)]; }
+    int32_t n_told() const { return static_cast<int32_t>(told_.size()); }
+    const Sentence& sentence(int32_t i) const { return *told_[static_cast<size_t>(i)]; }
     float& path(int32_t i) { return path_[static_cast<size_t>(i)]; }
     float& need(int32_t i) { return need_[static_cast<size_t>(i)]; }
+    bool same_part(int32_t i, int32_t j) const { return sentence(i).part == sentence(j).part; }
 
     void index_words() {
-        for (int32_t i = 0; i < n_sentences(); ++i) {
-            if (sentence(i).query) continue;
-            ++n_told_;
-            for (const Word& word : outline_.words_of(sentence(i))) {
-                mentions_.push_back({word.stem, i});
+        struct Use {
+            uint64_t stem = 0;
+            int32_t sentence = 0;
+            uint32_t word = 0;
+            auto operator<=>(const Use&) const = default;
+        };
+        std::vector<Use> uses;
+        for (int32_t i = 0; i < n_told(); ++i) {
+            for (uint32_t word = sentence(i).word_begin; word < sentence(i).word_end; ++word) {
+                uses.push_back({outline_.words[word], i, word});
             }
         }
-        std::ranges::sort(mentions_, {},
-                          [](const Mention& m) { return std::pair(m.stem, m.sentence); });
+        std::ranges::sort(uses);
+        for (const Use& use : uses) mentioning_.push_back(use.sentence);
+        mentions_of_word_.resize(outline_.words.size());
+        for (size_t begin = 0, end = 0; begin < uses.size(); begin = end) {
+            const uint64_t stem = uses[begin].stem;
+            while (end < uses.size() && uses[end].stem == stem) ++end;
+            const auto sentences = std::span(mentioning_).subspan(begin, end - begin);
+            const Mentions mentions{sentences, weight_of(sentences.size())};
+            for (size_t i = begin; i < end; ++i) mentions_of_word_[uses[i].word] = mentions;
+            mentions_[stem] = mentions;
+        }
     }
 
-    // In the order of the text.
-    std::span<const Mention> mentions_of(uint64_t stem) const {
-        const auto found = std::ranges::equal_range(mentions_, stem, {}, &Mention::stem);
-        return {found.begin(), found.end()};
+    float weight_of(size_t n_mentions) const {
+        const double n = n_told(), n_with = std::max<double>(static_cast<double>(n_mentions), 2);
+        return n <= 2 ? 1 : static_cast<float>(std::log(n / n_with) / std::log(n / 2));
     }
 
-    // 1 for a word that two sentences share, falling to 0 for one that all of them have.
-    float weight_of(std::span<const Mention> mentions) const {
-        const double n = std::max(n_told_, 4);
-        const double share = std::max<double>(static_cast<double>(mentions.size()), 2) / n;
-        const double weight = std::log(1 / std::min(share, 1.0)) / std::log(n / 2);
-        return static_cast<float>(weight);
+    // Of each word of a sentence.
+    std::span<const Mentions> mentions_in(int32_t i) const {
+        const Sentence& of = sentence(i);
+        return std::span(mentions_of_word_).subspan(of.word_begin, of.word_end - of.word_begin);
     }
 
     void reach(int32_t i, float weight) {
-        if (weight >= kWeightMin && weight > path(i)) {
+        if (weight >= kPathMin && weight > path(i)) {
             path(i) = weight;
             reached_.push_back(i);
         }
     }
 
+    void hop(int32_t from, int32_t to, float weight) {
+        const bool keeps = to <= from || outline_.asks_for_all;
+        reach(to, path(from) * weight * (keeps ? kHopKeeps : kLaterHopKeeps));
+    }
+
     void seed() {
-        for (int32_t i = 0; i < n_sentences(); ++i) {
-            if (!sentence(i).query) continue;
-            for (const Word& word : outline_.words_of(sentence(i))) {
-                const auto mentions = mentions_of(word.stem);
-                const float weight = weight_of(mentions);
-                for (const Mention& mention : mentions) reach(mention.sentence, weight);
+        for (const Sentence& question : outline_.sentences) {
+            if (question.role != SegmentRole::kQuery) continue;
+            for (const uint64_t stem : outline_.words_of(question)) {
+                const auto found = mentions_.find(stem);
+                if (found == mentions_.end()) continue;
+                for (const int32_t i : found->second.sentences) reach(i, found->second.weight);
             }
         }
         if (!reached_.empty()) return;
         // The question names nothing: it is about everything.
-        for (int32_t i = 0; i < n_sentences(); ++i) {
-            if (!sentence(i).query) reach(i, 1);
-        }
+        for (int32_t i = 0; i < n_told(); ++i) reach(i, 1);
     }
 
     // One hop from all sentences whose path got better in the last one.
@@ -109,39 +132,40 @@ private:
     }
 
     void spread_words(int32_t i) {
-        for (const Word& word : outline_.words_of(sentence(i))) {
-            const auto mentions = mentions_of(word.stem);
-            const float weight = path(i) * kHopKeeps * weight_of(mentions);
-            if (weight < kWeightMin) continue;
-            for (const Mention& mention : mentions) reach(mention.sentence, weight);
+        for (const auto& [sentences, weight] : mentions_in(i)) {
+            if (path(i) * weight * kHopKeeps < kPathMin) continue;
+            for (const int32_t j : sentences) hop(i, j, weight);
         }
     }
 
     void spread_references(int32_t i) {
-        for (const int32_t j : {antecedent(i), antecedent(i, true)}) {
-            if (j >= 0) reach(j, path(i) * kHopKeeps);
+        for (const int32_t j : {antecedent(i), antecedent_beyond(i)}) {
+            if (j >= 0) hop(i, j, 1);
         }
-        for (int32_t j = i + 1; j < n_sentences() && j <= i + 1 + kOpeningSentences; ++j) {
-            if (antecedent(j) == i || antecedent(j, true) == i) reach(j, path(i) * kHopKeeps);
+        for (int32_t j = i + 1; j < n_told() && j <= i + 1 + kOpeningSentences; ++j) {
+            if (antecedent(j) == i || antecedent_beyond(j) == i) hop(i, j, 1);
         }
     }
 
     // Number of sentences of its part in front of it, if that is less than kOpeningSentences.
     int32_t place_in_part(int32_t i) const {
         int32_t n = 0;
-        while (n < kOpeningSentences && i - n > 0 && sentence(i - n - 1).part == sentence(i).part) {
-            ++n;
-        }
+        while (n < kOpeningSentences && i - n > 0 && same_part(i - n - 1, i)) ++n;
         return n;
     }
 
-    // The sentence that a back reference is about: the one before, or (`beyond`) the last one in
-    // front of its chunk, where it is among the chunk's first. -1: none.
-    int32_t antecedent(int32_t i, bool beyond = false) const {
-        if (!sentence(i).refers_back || sentence(i).query) return -1;
-        const int32_t place = place_in_part(i);
-        if (!beyond) return place > 0 ? i - 1 : -1;
-        return place < kOpeningSentences ? i - place - 1 : -1;
+    bool refers_beyond(int32_t i) const {
+        return sentence(i).refers_back && place_in_part(i) < kOpeningSentences;
+    }
+
+    // The sentence in front of one that refers back, in its chunk. -1: none.
+    int32_t antecedent(int32_t i) const {
+        return sentence(i).refers_back && place_in_part(i) > 0 ? i - 1 : -1;
+    }
+
+    // The last sentence of the chunk in front, if the back reference may be about that. -1: none.
+    int32_t antecedent_beyond(int32_t i) const {
+        return refers_beyond(i) ? i - place_in_part(i) - 1 : -1;
     }
 
     const PassiveSpan* span_of(TokenSpan rows) const {
@@ -154,46 +178,52 @@ private:
 
     std::vector<TracedRun> find_runs() {
         std::vector<TracedRun> runs;
-        for (int32_t i = 0; i < n_sentences(); ++i) {
-            if (path(i) == 0) continue;
+        for (int32_t i = 0; i < n_told(); ++i) {
             need(i) = find_need(i);
+            const float weight = path(i) > 0            ? path(i) * need(i)
+                                 : need(i) > kNeedAlone ? kWeightOffPath * need(i)
+                                                        : 0;
             const TokenSpan rows = sentence(i).rows;
-            const PassiveSpan* span = span_of(rows);
+            const PassiveSpan* span = weight > 0 ? span_of(rows) : nullptr;
             if (span == nullptr || span->settled) continue;
             const int32_t taken = runs.empty() ? 0 : runs.back().rows.end;
             const TokenSpan run{std::max({rows.begin, span->rows.begin, taken}),
                                 std::min(rows.end, span->rows.end)};
-            if (run.begin < run.end) runs.push_back({run, path(i) * need(i)});
+            if (run.begin < run.end) runs.push_back({run, weight});
         }
         return runs;
     }
 
-    // How much a sentence on the path leans on text in front of its chunk. Sentences in front of it
-    // have theirs already.
+    // How much a sentence leans on text in front of its chunk. Sentences in front of it have theirs
+    // already.
     float find_need(int32_t i) {
-        if (antecedent(i, true) >= 0) return 1;
+        if (refers_beyond(i) && has_text_in_front(i)) return 1;
         float most = kNeedAlone;
         if (const int32_t j = antecedent(i); j >= 0) most = std::max(most, need(j));
-        for (const Word& word : outline_.words_of(sentence(i))) {
-            const auto mentions = mentions_of(word.stem);
-            const float weight = weight_of(mentions);
-            if (weight < kWeightMin) continue;
-            for (const Mention& mention : mentions) {
-                if (mention.sentence >= i) break;
-                const bool other = sentence(mention.sentence).part != sentence(i).part;
-                most = std::max(most, other ? weight : weight * need(mention.sentence));
+        for (const auto& [sentences, weight] : mentions_in(i)) {
+            if (weight < kPathMin) continue;
+            for (const int32_t j : sentences) {
+                if (j >= i) break;
+                most = std::max(most, same_part(i, j) ? weight * need(j) : weight);
             }
         }
         return most;
     }
 
+    // Of any role.
+    bool has_text_in_front(int32_t i) const {
+        return outline_.sentences.front().part < sentence(i).part;
+    }
+
     const PromptOutline& outline_;
     std::span<const PassiveSpan> spans_;
-    std::vector<Mention> mentions_;  // by stem, then in the order of the text
-    int32_t n_told_ = 0;             // sentences that are not of the question
-    std::vector<float> path_;        // of each sentence, 0: not on the path
-    std::vector<float> need_;        // of each sentence on the path; see find_need()
-    std::vector<int32_t> reached_;   // whose path got better
+    std::vector<const Sentence*> told_;                // those of chunks
+    std::vector<int32_t> mentioning_;                  // what Mentions refer to
+    std::vector<Mentions> mentions_of_word_;           // of each word of the outline
+    std::unordered_map<uint64_t, Mentions> mentions_;  // by stem
+    std::vector<float> path_;                          // of each sentence, 0: not on the path
+    std::vector<float> need_;                          // of each sentence; see find_need()
+    std::vector<int32_t> reached_;                     // whose path got better
 };
 
 }  // namespace

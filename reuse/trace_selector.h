@@ -22,7 +22,8 @@ private:
 
 // The rows on the question's path of at least some weight; all passive rows where the prompt's text
 // is not known. Where there is a check layer, they are computed up to it, and behind it only those
-// that the new context did change. Nothing is computed where nothing of the path needs mending.
+// that the new context did change, and the more the less they weigh. Nothing is computed where
+// nothing of the path needs mending.
 class AdaptiveSelector final : public Selector {
 public:
     // Without a check layer (0) all rows picked are computed through all layers.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "adapters/llama/elapsed.h"
@@ -80,6 +81,16 @@ Status see_attention(const Target& target, const PrefillRows& rows, std::vector<
     return run_pass(target, pass, fresh.last(n_query), {.attention = attention});
 }
 
+// The weights of a choice's rows at their places in the prompt; empty where it has none.
+std::vector<float> by_row(const RowChoice& choice, int32_t n_rows) {
+    if (choice.weights.empty()) return {};
+    std::vector<float> weights(static_cast<size_t>(n_rows));
+    for (size_t i = 0; i < choice.rows.size(); ++i) {
+        weights[static_cast<size_t>(choice.rows[i])] = choice.weights[i];
+    }
+    return weights;
+}
+
 // The values at the places that `rows` names.
 std::vector<float> at_rows(std::span<const float> values, std::span<const int32_t> rows) {
     std::vector<float> picked;
@@ -109,8 +120,11 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
         fresh = {behind, fresh.end()};
     }
     std::vector<int32_t> chosen;  // passive rows that are still active
+    std::vector<float> weights;   // of each row of the prompt, where the selector weighs them
     if (selector != nullptr) {
-        chosen = selector->pick({rows.passive, plan.outline, attention}).rows;
+        RowChoice choice = selector->pick({rows.passive, plan.outline, attention});
+        weights = by_row(choice, rows.n_rows);
+        chosen = std::move(choice.rows);
     }
     std::span<const CheckStage> stages;
     if (mends && !chosen.empty()) stages = selector->stages();
@@ -129,11 +143,13 @@ Status fused_prefill(BlendGraph& graph, std::span<const KvSlab> slabs, const Pre
         report.mend_row_layers += std::ssize(chosen) * (pass.layer_end - pass.layer_begin);
         const std::vector<float> deviation = pick(active, deviations, chosen);
         const std::vector<float> attended = at_rows(attention, chosen);
+        const std::vector<float> weight = at_rows(weights, chosen);
         chosen = selector->choose(static_cast<int32_t>(stage),
                                   {.candidates = chosen,
                                    .deviation = deviation,
                                    .attention = attended,
-                                   .n_passive = static_cast<int32_t>(rows.mendable.size())});
+                                   .n_passive = static_cast<int32_t>(rows.mendable.size()),
+                                   .weights = weight});
         pass = {};
         pass.layer_begin = stages[stage].layer;
         pass.kv_ready = true;

@@ -34,10 +34,11 @@ constexpr const char* kAbout =
 First the layer at which selectors should check rows. Policies with check layers recompute the rows
 that the new context changes most, as seen at an early layer. Which layer tells best differs from
 model to model. A few prompts are computed densely and from their chunks' blocks; a layer is as good
-as its deviations tell the 15 % of rows that are furthest off at the last layer from the others (AUC:
-the chance that a row of theirs ranks above another one; 0.5 is chance). All rows are computed in
-front of a check layer, so only the first half of the layers comes into question; the first of them
-whose mean AUC is close to the best is taken.
+as its deviations tell the 15 % of rows that are furthest off at the last layer from the others
+(AUC: the chance that a row of theirs ranks above another one; 0.5 is chance). All rows are computed
+in front of a check layer, so only the first half of the layers comes into question; the first of
+them is taken whose mean AUC is above chance by nine tenths of what the best is. Where the best is
+below 0.6 there is none: then policies that can do without check no layer, and the others layer 1.
 
 Then what the guard may serve. Each prompt is computed densely and composed by the settings of the
 policy that still have to learn, as the server does in idle time with its clients' requests; with
@@ -96,7 +97,7 @@ Result<CheckLayerRecord> measure_layer(const Options& options, const QualityMode
     record.n_prompts = calibration->n_prompts();
     record.n_rows = calibration->n_rows();
     record.scores = calibration->scores();
-    record.layer = cheapest_good_layer(record.scores);
+    record.layer = cheapest_good_layer(record.scores).value_or(kCheckLayerUncalibrated);
     return record;
 }
 
@@ -137,9 +138,11 @@ void print_text(const CheckLayerRecord& record, const std::vector<RungState>& ru
         std::snprintf(cells[2], sizeof cells[2], "%.3f", score.correlation);
         table.push_back({std::to_string(score.layer), cells[0], cells[1], cells[2]});
     }
-    std::printf("%s%s, %d prompts, %lld rows\n\n%s\nCheck layer: %d\n", model.name.c_str(),
+    const std::string layer = cheapest_good_layer(record.scores) ? std::to_string(record.layer)
+                                                                 : "none, all are near chance";
+    std::printf("%s%s, %d prompts, %lld rows\n\n%s\nCheck layer: %s\n", model.name.c_str(),
                 model.random_weights ? " (random weights)" : "", record.n_prompts,
-                static_cast<long long>(record.n_rows), format_table(table).c_str(), record.layer);
+                static_cast<long long>(record.n_rows), format_table(table).c_str(), layer.c_str());
     if (rungs.empty()) return;
     table = {{"rung", "samples", "serves"}};
     for (const RungState& rung : rungs) {
@@ -154,7 +157,7 @@ void print_json(const Options& options, const CheckLayerRecord& record,
     report["setup"] = {{"tasks", options.tasks.empty() ? "generated" : options.tasks},
                        {"prompts", record.n_prompts},
                        {"rows", record.n_rows}};
-    report["check_layer"] = record.layer;
+    report["check_layer"] = cheapest_good_layer(record.scores) ? Json(record.layer) : Json();
     report["rows"] = Json::array();
     for (const LayerScore& score : record.scores) {
         report["rows"].push_back({{"layer", score.layer},

@@ -28,8 +28,9 @@ constexpr double kForgive = 0.98;
 // Share of a layer that making Q, K and V takes: what the check layer costs a row that is then
 // dropped.
 constexpr double kQkvShare = 0.2;
-// Of passive rows, those on a question's path, as a first guess.
-constexpr double kPathShare = 0.05;
+// Of the rows on a question's path, those that adaptive's check layer leaves; of the sample model a
+// tenth to a sixth.
+constexpr double kChangedShare = 0.15;
 
 void move_mean(double& mean, bool& measured, double value) {
     mean = measured ? mean + kMeanStep * (value - mean) : value;
@@ -66,6 +67,26 @@ bool solve(const std::array<std::array<double, N>, N>& normal, const std::array<
     return true;
 }
 
+// Of all layers of all rows, what is computed where each stage leaves its share of them.
+double staged_share(std::span<const CheckStage> stages, int32_t n_layer) {
+    double share = 0;
+    double ratio = 1;  // of the rows, active in the layers from `layer` on
+    int32_t layer = 0;
+    for (const CheckStage& stage : stages) {
+        share += ratio * (stage.layer - layer) + (ratio - stage.ratio) * kQkvShare;
+        layer = stage.layer;
+        ratio = stage.ratio;
+    }
+    share += ratio * (n_layer - layer);
+    return std::clamp(share / std::max(n_layer, 1), 0.0, 1.0);
+}
+
+double adaptive_share(const SelectorParams& params, int32_t n_layer) {
+    if (params.check_layer == 0) return 1;
+    const CheckStage stage{params.check_layer, kChangedShare};
+    return staged_share({&stage, 1}, n_layer);
+}
+
 }  // namespace
 
 Work dense_work(TokenSpan span) {
@@ -79,7 +100,7 @@ Work scaled(const Work& work, double share) {
     return {work.rows * share, work.row_context * share};
 }
 
-double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows) {
+double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows, int32_t n_picked) {
     if (n_rows <= 0 || params.policy == "none") return 0;
     if (params.policy == "full") return 1;
     if (params.policy == "epic") return std::min(1.0, double(params.head_rows) / n_rows);
@@ -87,17 +108,10 @@ double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows)
         return params.stages.front().ratio;
     }
     if (params.policy == "trace") return params.trace_ratio;
-    if (params.policy == "adaptive") return kPathShare;
-    double share = 0;
-    double ratio = 1;  // of the rows, active in the layers from `layer` on
-    int32_t layer = 0;
-    for (const CheckStage& stage : params.stages) {
-        share += ratio * (stage.layer - layer) + (ratio - stage.ratio) * kQkvShare;
-        layer = stage.layer;
-        ratio = stage.ratio;
+    if (params.policy == "adaptive") {
+        return adaptive_share(params, n_layer) * n_picked / n_rows;
     }
-    share += ratio * (n_layer - layer);
-    return std::clamp(share / std::max(n_layer, 1), 0.0, 1.0);
+    return staged_share(params.stages, n_layer);
 }
 
 CostModel::CostModel(std::span<const CostSample> samples) {

@@ -28,9 +28,10 @@ Work dense_work(TokenSpan span);
 // `work` times a share of the layers, or of the rows.
 Work scaled(const Work& work, double share);
 
-// The share of a full computation that a selector spends on the rows under blocks. Rows that must
-// be computed anyway (glue, query) are not its business.
-double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows);
+// The share of a full computation that a selector spends on the `n_rows` rows under a block, of
+// which adaptive picks `n_picked`. Rows that must be computed anyway (glue, query) are not its
+// business.
+double mend_share(const SelectorParams& params, int32_t n_layer, int32_t n_rows, int32_t n_picked);
 
 // What serving a prompt in one way takes.
 struct PrefillCost {

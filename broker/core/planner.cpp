@@ -5,6 +5,7 @@
 #include <string>
 
 #include "index/prefix_chain.h"
+#include "reuse/trace_selector.h"
 
 namespace spolia {
 namespace {
@@ -113,6 +114,7 @@ private:
             }
         }
         if (blocks.empty()) return;
+        if (params().policy == "adaptive") count_picked(blocks);
         if (by_cost() && !force_composing()) keep_profitable(blocks);
         plan_.composed = !blocks.empty();
         plan_.mend = std::any_of(blocks.begin(), blocks.end(),
@@ -235,9 +237,24 @@ private:
         return policy == "full" || (policy != "none" && !block.settled);
     }
 
+    // As AdaptiveSelector will pick: it needs nothing but the text.
+    void count_picked(std::vector<PlannedBlock>& blocks) const {
+        std::vector<PassiveSpan> spans;
+        for (const PlannedBlock& block : blocks) {
+            spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
+        }
+        const AdaptiveSelector selector(params().weight_min, params().check_layer,
+                                        params().deviation_min);
+        auto block = blocks.begin();
+        for (const int32_t row : selector.pick({spans, input_.outline}).rows) {
+            while (row >= block->row + block->n_rows) ++block;
+            ++block->n_picked;
+        }
+    }
+
     double mended_share(const PlannedBlock& block) const {
         if (block.exact || !mended(block)) return 0;
-        return mend_share(params(), input_.model->kv.n_layer, block.n_rows);
+        return mend_share(params(), input_.model->kv.n_layer, block.n_rows, block.n_picked);
     }
 
     const PlanInput& input_;

@@ -11,6 +11,7 @@
 #include "broker/request.h"
 #include "broker/service.h"
 #include "index/fingerprint.h"
+#include "index/outline.h"
 #include "index/segment.h"
 #include "index/token.h"
 #include "reuse/engine.h"
@@ -36,6 +37,7 @@ struct PlanInput {
     int32_t n_tile_rows = 1;  // see EngineLimits
     const ReusePolicy* policy = nullptr;
     const SelectorParams* params = nullptr;  // a rung's, in place of the policy's
+    const PromptOutline* outline = nullptr;  // for the cost of adaptive; null: of all rows
     // Why chunks must not be reused though they could be; empty: they may.
     std::string_view refusal = {};
     const ModelInfo* model = nullptr;
@@ -56,6 +58,7 @@ struct PlannedBlock {
     bool exact = false;    // a page of the prefix chain
     bool settled = false;  // see PassiveSpan
     bool on_disk = false;
+    int32_t n_picked = 0;  // rows that adaptive would pick with all blocks placed; for their cost
 };
 
 // What becomes of one chunk of the prompt.

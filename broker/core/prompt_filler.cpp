@@ -48,6 +48,7 @@ PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine&
             .n_held = n_held,
             .n_tile_rows = engine.limits().n_tile_rows,
             .policy = &prompt.policy,
+            .outline = &prompt.outline,
             .model = &engine.info(),
             .sink_prefix = engine.sink_prefix(),
             .unmapped = prompt.unmapped,

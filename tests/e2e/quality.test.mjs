@@ -170,11 +170,12 @@ test('calibrate saves a check layer that bench quality takes', async (t) => {
     assert.ok(correlation >= -1 && correlation <= 1, `${correlation}`);
   }
   assert.equal(report.rows.at(-1).auc, 1);
-  assert.ok(report.check_layer === 1 || report.check_layer === 2);
+  const best = Math.max(...report.rows.slice(0, 2).map(({ auc }) => auc));
+  assert.equal(report.check_layer === null, best < 0.6, 'none where all are near chance');
 
   const path = /Saved to (.*)/.exec(stderr)[1];
   const saved = JSON.parse(readFileSync(path, 'utf8'));
-  assert.equal(saved.check_layer, report.check_layer);
+  assert.equal(saved.check_layer, report.check_layer ?? 1);
   writeFileSync(path, JSON.stringify({ ...saved, check_layer: 2 }));
   const args = ['--tokens', '1', '--limit', '1', '--format', 'json'];
   const policies = ['--policy', 'cacheblend:ratio=0.1', '--policy', 'cacheblend:layer=2,ratio=0.1'];

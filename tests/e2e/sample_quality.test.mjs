@@ -56,8 +56,8 @@ test('policies bring answers back', () => {
 });
 
 test('the path is short', () => {
-  assert.ok(rows.adaptive.recomputed_share <= 0.08, `${rows.adaptive.recomputed_share}`);
-  assert.ok(rows.adaptive.mend_work_share <= 0.2, `${rows.adaptive.mend_work_share}`);
+  assert.ok(rows.adaptive.recomputed_share <= 0.04, `${rows.adaptive.recomputed_share}`);
+  assert.ok(rows.adaptive.mend_work_share <= 0.1, `${rows.adaptive.mend_work_share}`);
   assert.ok(rows.adaptive.mend_work_share < rows.cacheblend.mend_work_share);
-  assert.ok(rows.adaptive.tasks.single_fact.recomputed_share <= 0.05);
+  assert.ok(rows.adaptive.tasks.single_fact.recomputed_share <= 0.02);
 });

@@ -31,16 +31,26 @@ TEST(DenseWork, AddsUpTheContextOfEachRow) {
 }
 
 TEST(MendShare, FollowsTheSelector) {
-    EXPECT_EQ(mend_share({.policy = "none"}, 24, 100), 0);
-    EXPECT_EQ(mend_share({.policy = "full"}, 24, 100), 1);
-    EXPECT_DOUBLE_EQ(mend_share({.policy = "epic", .head_rows = 16}, 24, 64), 0.25);
-    EXPECT_EQ(mend_share({.policy = "epic", .head_rows = 16}, 24, 8), 1);
-    const double share = mend_share({.policy = "cacheblend", .stages = {{1, 0.15}}}, 24, 100);
+    EXPECT_EQ(mend_share({.policy = "none"}, 24, 100, 0), 0);
+    EXPECT_EQ(mend_share({.policy = "full"}, 24, 100, 0), 1);
+    EXPECT_DOUBLE_EQ(mend_share({.policy = "epic", .head_rows = 16}, 24, 64, 0), 0.25);
+    EXPECT_EQ(mend_share({.policy = "epic", .head_rows = 16}, 24, 8, 0), 1);
+    const double share = mend_share({.policy = "cacheblend", .stages = {{1, 0.15}}}, 24, 100, 0);
     // One full layer, 15 % of the 23 others, and Q, K, V of the rows dropped at the check.
     EXPECT_NEAR(share, (1 + 0.15 * 23 + 0.85 * 0.2) / 24, 1e-9);
-    EXPECT_LT(mend_share({.stages = {{1, 0.3}, {2, 0.1}}}, 24, 100), share);
-    EXPECT_EQ(mend_share({.policy = "query", .stages = {{1, 0.15}}}, 24, 100), share);
-    EXPECT_EQ(mend_share({.policy = "query", .rank = QueryRank::kAttention}, 24, 100), 0.15);
+    EXPECT_LT(mend_share({.stages = {{1, 0.3}, {2, 0.1}}}, 24, 100, 0), share);
+    EXPECT_EQ(mend_share({.policy = "query", .stages = {{1, 0.15}}}, 24, 100, 0), share);
+    EXPECT_EQ(mend_share({.policy = "query", .rank = QueryRank::kAttention}, 24, 100, 0), 0.15);
+}
+
+TEST(MendShare, OfAdaptiveIsThatOfTheRowsItPicks) {
+    SelectorParams params{.policy = "adaptive", .check_layer = 0};
+    EXPECT_EQ(mend_share(params, 24, 100, 0), 0);
+    EXPECT_DOUBLE_EQ(mend_share(params, 24, 100, 30), 0.3);
+    params.check_layer = 6;
+    EXPECT_EQ(mend_share(params, 24, 100, 0), 0);
+    EXPECT_GT(mend_share(params, 24, 100, 30), 0.3 * 6 / 24);
+    EXPECT_LT(mend_share(params, 24, 100, 30), 0.3);
 }
 
 TEST(CostModel, PredictsNothingBeforeItHasMeasured) {

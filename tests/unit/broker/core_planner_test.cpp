@@ -63,6 +63,7 @@ public:
                               .n_held = n_held_,
                               .n_tile_rows = n_tile_rows_,
                               .policy = &policy_,
+                              .outline = outline_,
                               .model = &model_,
                               .sink_prefix = sink_,
                               .unmapped = unmapped_};
@@ -83,6 +84,7 @@ public:
     ModelInfo model_;
     std::vector<Token> sink_ = {kBos};
     CostModel costs_;
+    const PromptOutline* outline_ = nullptr;
     bool unmapped_ = false;
 
 private:
@@ -340,6 +342,26 @@ TEST(Planner, LeavesOutABlockWhoseLoadingTakesLongerThanComputing) {
     EXPECT_EQ(placed(plan), (Spans{{10, 60}}));
     EXPECT_TRUE(plan.turned_down);
     EXPECT_TRUE(plan.composed);
+}
+
+TEST(Planner, PricesWhatAdaptiveWillPick) {
+    const PromptOutline outline = {.sentences = {{{20, 30}, 2, SegmentRole::kChunk, false, 0, 1},
+                                                 {{70, 75}, 4, SegmentRole::kQuery, false, 1, 2}},
+                                   .words = {7, 7}};
+    Prompt prompt;
+    prompt.bos().glue(9).chunk(30, 50).chunk(30, 120).query(5);
+    prompt.options_.policy = "adaptive";
+    prompt.costs_.observe({.work = dense_work({0, 100})}, 100, 0);
+    prompt.outline_ = &outline;
+    const PromptPlan plan = prompt.plan();
+    ASSERT_EQ(placed(plan), (Spans{{10, 40}, {40, 70}}));
+    EXPECT_EQ(plan.blocks[0].n_picked, 10);
+    EXPECT_EQ(plan.blocks[1].n_picked, 0);
+    const double computed = 10 + 5 + 10;
+    EXPECT_NEAR(plan.cost.work.rows, computed, 1e-9) << "no check layer: all picked rows";
+
+    prompt.outline_ = nullptr;
+    EXPECT_TRUE(prompt.plan().turned_down) << "without text all rows are picked";
 }
 
 TEST(Planner, PreviewTilesThePrompt) {

@@ -53,7 +53,7 @@ TEST(Outline, FindsWhatRefersBack) {
     EXPECT_THAT(back, ElementsAre(false, true, true, false));
 }
 
-TEST(Outline, KnowsPartsAndTheQuery) {
+TEST(Outline, KnowsPartsAndTheirRoles) {
     const TokenizedText prompt = testing::tokenize("One box. Two keys. Which box?");
     const std::vector<Segment> segments = {{SegmentRole::kChunk, {0, 3}, {}},
                                            {SegmentRole::kGlue, {3, 6}, {}},
@@ -64,15 +64,28 @@ TEST(Outline, KnowsPartsAndTheQuery) {
     for (int32_t i = 0; i < 3; ++i) {
         const Sentence& sentence = outline.sentences[static_cast<size_t>(i)];
         EXPECT_EQ(sentence.part, i);
-        EXPECT_EQ(sentence.query, i == 2);
+        EXPECT_EQ(sentence.role, segments[static_cast<size_t>(i)].role);
         EXPECT_EQ(sentence.rows, (TokenSpan{3 * i, 3 * i + 3}));
     }
     const auto words = [&](size_t i) { return outline.words_of(outline.sentences[i]); };
     ASSERT_EQ(words(0).size(), 2u);
     ASSERT_EQ(words(2).size(), 2u);
-    EXPECT_EQ(words(0)[1].stem, words(2)[1].stem) << "box";
-    EXPECT_EQ(words(0)[1].row, 1);
-    EXPECT_EQ(words(2)[1].row, 7);
+    EXPECT_EQ(words(0)[1], words(2)[1]) << "box";
+}
+
+TEST(Outline, KnowsWhetherTheQueryIsAboutAll) {
+    const auto asks_for_all = [](const std::string& text, const std::string& query) {
+        const TokenizedText told = testing::tokenize(text),
+                            prompt = testing::tokenize(text + query);
+        const auto border = static_cast<int32_t>(told.tokens.size());
+        const auto end = static_cast<int32_t>(prompt.tokens.size());
+        const std::vector<Segment> segments = {{SegmentRole::kChunk, {0, border}, {}},
+                                               {SegmentRole::kQuery, {border, end}, {}}};
+        return outline_prompt(prompt, segments).asks_for_all;
+    };
+    EXPECT_TRUE(asks_for_all("One box.", " How many boxes?"));
+    EXPECT_TRUE(asks_for_all("One box.", " Count the keys. List them."));
+    EXPECT_FALSE(asks_for_all("All boxes count, many keys.", " Which of them is allied?"));
 }
 
 TEST(Outline, NothingWithoutOffsets) {
@@ -117,9 +130,8 @@ TEST(Outline, CoversRandomTexts) {
             ASSERT_EQ(sentence.word_begin, word);
             word = sentence.word_end;
             std::set<uint64_t> stems;
-            for (const Word& each : outline.words_of(sentence)) {
-                ASSERT_TRUE(each.row >= sentence.rows.begin && each.row < sentence.rows.end);
-                ASSERT_TRUE(stems.insert(each.stem).second);
+            for (const uint64_t stem : outline.words_of(sentence)) {
+                ASSERT_TRUE(stems.insert(stem).second);
             }
         }
         ASSERT_EQ(word, outline.words.size());

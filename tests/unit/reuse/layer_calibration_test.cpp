@@ -82,19 +82,26 @@ TEST(LayerCalibration, AveragesPromptsAndPassesOverThoseThatSayNothing) {
     EXPECT_DOUBLE_EQ(scores[1].auc, 1);
 }
 
+std::optional<int32_t> cheapest(const std::vector<double>& auc) {
+    std::vector<LayerScore> scores;
+    for (const double value : auc) {
+        scores.push_back({static_cast<int32_t>(scores.size()) + 1, value, 0});
+    }
+    return cheapest_good_layer(scores);
+}
+
 TEST(LayerCalibration, TakesTheFirstLayerThatIsNearlyAsGoodAsTheBestOfTheFirstHalf) {
-    const auto cheapest = [](std::vector<double> auc) {
-        std::vector<LayerScore> scores;
-        for (const double value : auc) {
-            scores.push_back({static_cast<int32_t>(scores.size()) + 1, value, 0});
-        }
-        return cheapest_good_layer(scores);
-    };
-    EXPECT_EQ(cheapest({0.5, 0.86, 0.9, 0.85, 0.95, 0.99, 1}), 2);
+    EXPECT_EQ(cheapest({0.5, 0.87, 0.9, 0.85, 0.95, 0.99, 1}), 2);
     EXPECT_EQ(cheapest({0.87, 0.86, 0.9, 0.85, 0.95, 0.99, 1}), 1);
     EXPECT_EQ(cheapest({0.5, 0.6, 0.7, 0.8, 0.95, 0.99, 1}), 4);
     EXPECT_EQ(cheapest({1}), 1);
     EXPECT_EQ(cheapest({0.6, 1}), 1) << "the second of three layers is beyond the first half";
+}
+
+TEST(LayerCalibration, CountsFromChance) {
+    EXPECT_EQ(cheapest({0.59, 0.62, 0.62, 0.62, 1, 1, 1}), 2) << "0.59 is within 5 % of 0.62";
+    EXPECT_EQ(cheapest({0.5, 0.51, 0.5, 0.52, 0.9, 0.9, 0.9}), std::nullopt);
+    EXPECT_EQ(cheapest({0.3, 0.2}), std::nullopt);
 }
 
 }  // namespace

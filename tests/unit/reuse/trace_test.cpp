@@ -21,25 +21,37 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// Chunks one behind the other, all placed from blocks, and a question behind them.
+struct Part {
+    SegmentRole role = SegmentRole::kChunk;
+    std::string text;
+};
+
+std::vector<Part> chunks_and_question(const std::vector<std::string>& chunks,
+                                      const std::string& question) {
+    std::vector<Part> parts;
+    for (const std::string& chunk : chunks) parts.push_back({SegmentRole::kChunk, chunk + "\n\n"});
+    parts.push_back({SegmentRole::kQuery, question});
+    return parts;
+}
+
+// Parts one behind the other; all chunks are placed from blocks.
 struct Prompt {
-    Prompt(const std::vector<std::string>& chunks, const std::string& question) {
+    Prompt(const std::vector<std::string>& chunks, const std::string& question)
+        : Prompt(chunks_and_question(chunks, question)) {}
+
+    explicit Prompt(const std::vector<Part>& parts) {
         std::string text;
-        std::vector<uint32_t> ends;
-        for (const std::string& chunk : chunks) {
-            text += chunk + "\n\n";
-            ends.push_back(static_cast<uint32_t>(text.size()));
-        }
-        tokenized = spolia::testing::tokenize(text + question);
-        int32_t row = 0;
-        for (const uint32_t end : ends) {
+        for (const Part& part : parts) text += part.text;
+        tokenized = spolia::testing::tokenize(text);
+        const auto n_rows = static_cast<int32_t>(tokenized.tokens.size());
+        size_t end = 0;
+        for (int32_t row = 0; const Part& part : parts) {
             const int32_t begin = row;
-            while (tokenized.byte_begin[static_cast<size_t>(row)] < end) ++row;
-            segments.push_back({SegmentRole::kChunk, {begin, row}, {}});
-            spans.push_back({.rows = {begin, row}});
+            end += part.text.size();
+            while (row < n_rows && tokenized.byte_begin[static_cast<size_t>(row)] < end) ++row;
+            segments.push_back({part.role, {begin, row}, {}});
+            if (part.role == SegmentRole::kChunk) spans.push_back({.rows = {begin, row}});
         }
-        segments.push_back(
-            {SegmentRole::kQuery, {row, static_cast<int32_t>(tokenized.tokens.size())}, {}});
         outline = outline_prompt(tokenized, segments);
     }
 
@@ -84,8 +96,16 @@ TEST(Trace, GivesLittleWeightToWhatStandsAlone) {
 }
 
 TEST(Trace, KnowsThatRowsDoNotDependOnLaterText) {
-    EXPECT_THAT(Prompt({kTess, kKaia, kDara}, "What does Tess carry?").traced(),
+    EXPECT_THAT(Prompt({kTess, kKaia, kDara}, "What does Tess carry?").traced(0.45f),
                 ElementsAre("Dara carries honey."));
+}
+
+TEST(Trace, GivesLaterTextFullWeightWhereTheQuestionIsAboutAll) {
+    const std::vector<std::string> chunks = {kDara, "Tess matches Dara. Oda carries wine.",
+                                             "Kaia matches Tess. Faro carries tin."};
+    EXPECT_THAT(Prompt(chunks, "Who carries honey?").traced(0.6f), IsEmpty());
+    EXPECT_THAT(Prompt(chunks, "How many carry honey?").traced(0.6f),
+                ElementsAre("Tess matches Dara.", "Kaia matches Tess."));
 }
 
 const std::vector<std::string> kTwoLinks = {
@@ -110,6 +130,68 @@ TEST(Trace, FollowsBackReferencesOverAChunksBorder) {
                        "What does Greta carry?")
                     .traced(),
                 ElementsAre(" It carries ink."));
+}
+
+TEST(Trace, FollowsNoWordsOfComputedText) {
+    const Part system{SegmentRole::kFixed, "Know what Kaia and Faro carry. "};
+    const Part glue{SegmentRole::kGlue, "Of Faro and Oda.\n\n"};
+    std::vector<Part> parts = chunks_and_question({kDara, kKaia}, "What does Kaia carry?");
+    const std::vector<std::string> alone = Prompt(parts).traced(0.3f);
+    ASSERT_THAT(alone, ElementsAre("Kaia carries rope."));
+    parts.insert(parts.begin() + 1, glue);
+    parts.insert(parts.begin(), system);
+    const Prompt prompt(parts);
+    EXPECT_EQ(prompt.traced(0.3f), alone);
+    EXPECT_THAT(prompt.traced(), IsEmpty()) << "Kaia's sentence does not lean on the system text";
+}
+
+TEST(Trace, FollowsBackReferencesPastGlue) {
+    std::vector<Part> parts = chunks_and_question(
+        {"Ivar carries cider. Greta is next.", "It carries ink. Luna carries fish.", kKaia},
+        "What does Greta carry?");
+    parts.insert(parts.begin() + 1, {SegmentRole::kGlue, "Second note.\n\n"});
+    EXPECT_THAT(Prompt(parts).traced(), ElementsAre("It carries ink."));
+}
+
+TEST(Trace, KnowsThatABlockWasMadeWithoutTheGlueInFrontOfIt) {
+    std::vector<Part> parts =
+        chunks_and_question({"It carries ink. Luna carries fish.", kKaia}, "Who carries ink?");
+    EXPECT_THAT(Prompt(parts).traced(), IsEmpty()) << "nothing in front";
+    parts.insert(parts.begin(), {SegmentRole::kGlue, "Of Greta.\n\n"});
+    EXPECT_THAT(Prompt(parts).traced(), ElementsAre("It carries ink."));
+}
+
+TEST(Trace, CountsChunksThatAreNotReused) {
+    Prompt prompt({kDara, kTess, kKaia}, "What does Tess carry?");
+    prompt.spans.erase(prompt.spans.begin());
+    EXPECT_THAT(prompt.traced(), ElementsAre("Tess matches Dara."));
+}
+
+TEST(Trace, TellsRareWordsFromCommonOnesInShortTexts) {
+    const auto weights_of = [](const std::vector<std::string>& chunks) {
+        std::vector<float> weights;
+        const Prompt prompt(chunks, "Where is Dara?");
+        for (const TracedRun& run : trace_question(prompt.outline, prompt.spans)) {
+            weights.push_back(run.weight);
+        }
+        return weights;
+    };
+    EXPECT_THAT(weights_of({"Dara sings.", "Dara sleeps."}), ElementsAre(0.4f, 1));
+    EXPECT_THAT(weights_of({"Dara sings.", "Tess eats. Dara sleeps."}), ElementsAre(0.4f, 1));
+    EXPECT_THAT(weights_of({"Dara sings.", "Dara eats. Dara sleeps."}),
+                ElementsAre(0.4f, 0.4f, 0.4f))
+        << "what all say names nothing";
+}
+
+TEST(Trace, KnowsOffThePathWhatLeansOnOtherChunks) {
+    const Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    std::vector<std::string> off;
+    for (const TracedRun& run : trace_question(prompt.outline, prompt.spans)) {
+        if (run.weight <= kWeightOffPath) off.push_back(prompt.text_of(run.rows));
+    }
+    EXPECT_THAT(off, ElementsAre("Tess matches Dara."));
+    EXPECT_THAT(Prompt({kDara, kKaia}, "What does Kaia carry?").traced(0),
+                ElementsAre("Kaia carries rope."));
 }
 
 TEST(Trace, TakesAQuestionThatNamesNothingForOneAboutEverything) {
@@ -206,6 +288,17 @@ TEST(TraceSelector, SkipsWhatDoesNotFit) {
     EXPECT_GE(choice.risk, static_cast<double>(nearest->weight));
 }
 
+TEST(TraceSelector, LeavesWhatIsOffThePath) {
+    const Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    const auto kaia = std::ranges::find_if(prompt.outline.sentences, [&](const Sentence& each) {
+        return prompt.text_of(each.rows) == "Kaia carries rope.";
+    });
+    const RowChoice choice = make({.policy = "trace", .trace_ratio = 1})->pick(prompt.selection());
+    EXPECT_EQ(choice.rows.size(), static_cast<size_t>(kaia->rows.size()));
+    EXPECT_GT(choice.risk, 0);
+    EXPECT_LE(choice.risk, kWeightOffPath);
+}
+
 TEST(TraceSelector, CannotTellWithoutText) {
     const PassiveSpan span{.rows = {0, 4}};
     EXPECT_THAT(make({.policy = "trace"})->pick({{&span, 1}}).rows, IsEmpty());
@@ -237,6 +330,29 @@ TEST(AdaptiveSelector, GoesOnWithRowsThatChanged) {
     const std::vector<float> deviation = {0.4f, 0.5f, std::numeric_limits<float>::quiet_NaN(), 0};
     EXPECT_THAT(selector->choose(0, {rows, deviation, {}, 40}), ElementsAre(5, 6));
     EXPECT_THAT(make({.policy = "adaptive", .check_layer = 0})->stages(), IsEmpty());
+}
+
+TEST(AdaptiveSelector, AsksMoreOfRowsThatWeighLess) {
+    const auto selector = make({.policy = "adaptive", .check_layer = 2, .deviation_min = 0.5});
+    const std::vector<int32_t> rows = {3, 5, 6, 9};
+    const std::vector<float> deviation = {0.6f, 0.6f, 1.1f, 1.3f};
+    const std::vector<float> weights = {1, 0.5f, 0.5f, 0.3f};
+    const StageView view{rows, deviation, {}, 40, weights};
+    EXPECT_THAT(selector->choose(0, view), ElementsAre(3, 6));
+}
+
+TEST(AdaptiveSelector, GivesItsRowsTheWeightOfTheirSentence) {
+    const RowChoice choice = make({.policy = "adaptive"})->pick(two_links().selection());
+    ASSERT_EQ(choice.weights.size(), choice.rows.size());
+    EXPECT_TRUE(std::ranges::is_sorted(choice.rows));
+    for (const TracedRun& run : trace_question(two_links().outline, two_links().spans)) {
+        for (size_t i = 0; i < choice.rows.size(); ++i) {
+            const bool in = choice.rows[i] >= run.rows.begin && choice.rows[i] < run.rows.end;
+            if (in) {
+                EXPECT_EQ(choice.weights[i], run.weight);
+            }
+        }
+    }
 }
 
 TEST(AdaptiveSelector, RefusesWhatItCannotDo) {
