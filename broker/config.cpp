@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "broker/config_file.h"
-#include "reuse/selector.h"
+#include "broker/request.h"
 
 namespace spolia {
 namespace {
@@ -90,15 +90,13 @@ Status set_fidelity(Fidelity& field, std::string_view text) {
 }
 
 Status set_policy(std::string& field, std::string_view text) {
-    std::string names;
-    for (const std::string_view name : selector_names()) {
-        if (name == text) {
-            field = text;
-            return {};
-        }
-        names += (names.empty() ? "" : ", ") + std::string(name);
+    const std::vector<std::string_view> names = policy_names();
+    if (std::ranges::find(names, text) == names.end()) {
+        return invalid("expected one of " + list_of_policies() + ", got '" + std::string(text) +
+                       "'");
     }
-    return invalid("expected one of " + names + ", got '" + std::string(text) + "'");
+    field = text;
+    return {};
 }
 
 bool is_tenant_name(std::string_view name) {
@@ -235,7 +233,8 @@ constexpr ConfigOption kOptions[] = {
 
     {"reuse.fidelity", "--fidelity", "SPOLIA_FIDELITY", "LEVEL", "exact | guarded | fast",
      [](C c, V v) { return set_fidelity(c.reuse.fidelity, v); }},
-    {"reuse.policy", "--policy", "SPOLIA_POLICY", "NAME", "which reused tokens are recomputed",
+    {"reuse.policy", "--policy", "SPOLIA_POLICY", "NAME",
+     "which reused tokens are recomputed; auto: adaptive once calibrated",
      [](C c, V v) { return set_policy(c.reuse.policy, v); }},
     {"reuse.recompute_ratio", "--recompute-ratio", "SPOLIA_RECOMPUTE_RATIO", "R",
      "share of reused tokens that is recomputed",

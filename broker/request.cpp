@@ -1,5 +1,7 @@
 #include "broker/request.h"
 
+#include "reuse/selector.h"
+
 namespace spolia {
 
 std::string_view to_string(Fidelity fidelity) {
@@ -17,6 +19,14 @@ std::optional<Fidelity> fidelity_from(std::string_view text) {
     if (text == "fast") return Fidelity::kFast;
     return std::nullopt;
 }
+
+std::vector<std::string_view> policy_names() {
+    std::vector<std::string_view> names = {kAutoPolicy};
+    names.insert(names.end(), selector_names().begin(), selector_names().end());
+    return names;
+}
+
+std::string list_of_policies() { return std::string(kAutoPolicy) + ", " + list_of_selectors(); }
 
 std::string_view to_string(FinishReason reason) {
     switch (reason) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,17 @@ namespace spolia {
 std::string_view to_string(Fidelity fidelity);
 std::optional<Fidelity> fidelity_from(std::string_view text);
 
+// `adaptive` on models that `spolia calibrate` has found a check layer of, `cacheblend` on others.
+inline constexpr std::string_view kAutoPolicy = "auto";
+
+// kAutoPolicy, and the selectors' names.
+std::vector<std::string_view> policy_names();
+std::string list_of_policies();  // the same, for messages: "auto, none, ..."
+
 // How much reuse a request accepts. Fields left out take the server's defaults.
 struct ReuseOptions {
     std::optional<Fidelity> fidelity;
-    std::optional<std::string> policy;      // a selector's name
+    std::optional<std::string> policy;      // one of policy_names()
     std::optional<double> recompute_ratio;  // (0, 1]
     std::optional<int32_t> head_rows;       // policy "epic"
     std::optional<double> max_kl;           // fidelity "guarded"; see GuardBudget

@@ -104,7 +104,8 @@ Result<CheckLayerRecord> measure_layer(const Options& options, const QualityMode
 Result<std::vector<RungRecord>> teach(const Options& options, const QualityModel& model,
                                       int32_t check_layer) {
     const ModelInfo& info = model.engine->info();
-    Result<PolicySetting> setting = parse_policy("guarded:" + options.policy);
+    Result<PolicySetting> setting =
+        parse_policy("guarded:" + selector_of(options.policy, adaptive_check_layer(check_layer)));
     if (!setting) return std::move(setting).error();
     std::vector<PolicySetting> settings = {std::move(setting).value()};
     use_check_layer(check_layer, settings);

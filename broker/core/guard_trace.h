@@ -19,8 +19,6 @@ struct RungTrace {
 struct GuardTrace {
     std::vector<RungTrace> rungs;  // the first ones of the policy's ladder
     std::optional<size_t> served;  // index of one; nullopt: it ran dense
-    // Index of the one that composed it, with too much doubt to serve it. It reached no dearer one.
-    std::optional<size_t> doubted;
 };
 
 }  // namespace spolia

@@ -15,7 +15,7 @@ std::vector<PlannedBlock> composed_blocks(const PromptPlan& plan) {
 }
 
 ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const FindResidence& find,
-                         const CostModel& costs, CoreState& state) {
+                         const CostModel& costs, CoreState& state, size_t first_rung) {
     const std::vector<Rung>& ladder = prompt.policy.ladder;
     ServingPlan serving;
     std::vector<PromptPlan> plans;
@@ -34,15 +34,18 @@ ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const Fi
         serving.trace.rungs.push_back(std::move(trace));
         plans.push_back(std::move(plan));
     }
-    if (plans.empty()) return serving;
+    if (plans.empty()) {
+        if (first_rung > 0) serving.refusal = kInDoubt;
+        return serving;
+    }
     GuardDecision decision;
     {
         MutexLock lock(state.mutex);
-        decision = state.guard.decide(risks, prompt.policy.budget);
+        decision = state.guard.decide(risks, prompt.policy.budget, first_rung);
     }
     serving.trace.served = decision.rung;
     if (!decision.rung) {
-        serving.refusal = input.refusal = decision.refusal;
+        serving.refusal = input.refusal = first_rung == 0 ? decision.refusal : kInDoubt;
         serving.plan = plan_prompt(input, find, costs);
         return serving;
     }
@@ -70,8 +73,11 @@ void restart_dearer(Guard& guard, std::span<const Rung> ladder, size_t rung) {
 }
 
 ServingPlan plan_serving(const PlanInput& input, const PreparedPrompt& prompt,
-                         const FindResidence& find, const CostModel& costs, CoreState& state) {
-    if (!prompt.policy.ladder.empty()) return plan_guarded(input, prompt, find, costs, state);
+                         const FindResidence& find, const CostModel& costs, CoreState& state,
+                         size_t first_rung) {
+    if (!prompt.policy.ladder.empty()) {
+        return plan_guarded(input, prompt, find, costs, state, first_rung);
+    }
     ServingPlan serving;
     serving.plan = plan_prompt(input, find, costs);
     if (serving.plan.mend) serving.selector = prompt.policy.selector.get();

@@ -17,7 +17,7 @@ struct ServingPlan {
     const Selector* selector = nullptr;  // null: nothing to mend
     const Rung* rung = nullptr;          // the guarded request's that was taken
     double predicted_kl = 0;             // of the rung
-    // With more doubt about the first token the prompt is computed densely after all.
+    // With more doubt about the first token it is for a dearer rung, or dense after all.
     double max_doubt = std::numeric_limits<double>::infinity();
     std::string_view refusal;  // why the guard let none serve it; empty: it was not asked
     GuardTrace trace;
@@ -33,9 +33,11 @@ void restart_dearer(Guard& guard, std::span<const Rung> ladder, size_t rung);
 
 // Plans a prompt for its fidelity. Under guard: each rung's plan says which blocks it would place,
 // its selector how much risk is left over them, and the guard which rung may; none: dense. A
-// prompt with nothing to compose needs no guard. `input` is plan_input() of `prompt`.
+// prompt with nothing to compose needs no guard. `input` is plan_input() of `prompt`; rungs in
+// front of `first_rung` have composed it and left doubt.
 ServingPlan plan_serving(const PlanInput& input, const PreparedPrompt& prompt,
-                         const FindResidence& find, const CostModel& costs, CoreState& state);
+                         const FindResidence& find, const CostModel& costs, CoreState& state,
+                         size_t first_rung = 0);
 
 // The part of the receipt that is known before the prefill.
 Receipt start_receipt(const ServingPlan& serving, const ReusePolicy& policy);

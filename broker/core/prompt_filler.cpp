@@ -77,13 +77,14 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         return go_on;
     };
     Result<PrefillReport> report = prefill(generation, pinned, timed_tick);
+    while (report && doubt(engine_.logits(generation.sequence)) > pinned.serving.max_doubt) {
+        pinned = after_doubt(input, generation, pinned.serving);
+        start(generation, pinned.serving, begin);
+        report = prefill(generation, pinned, timed_tick);
+    }
     if (!report && !pinned.blocks.empty() && report.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kError, "reuse failed, computing all rows: " + report.error().message);
         pinned = after_failure(input, generation);
-        start(generation, pinned.serving, begin);
-        report = prefill(generation, pinned, timed_tick);
-    } else if (report && doubt(engine_.logits(generation.sequence)) > pinned.serving.max_doubt) {
-        pinned = after_doubt(input, generation, std::move(pinned));
         start(generation, pinned.serving, begin);
         report = prefill(generation, pinned, timed_tick);
     }
@@ -107,7 +108,8 @@ void PromptFiller::start(Generation& generation, const ServingPlan& serving,
 }
 
 PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
-                                                    const PreparedPrompt& prompt) {
+                                                    const PreparedPrompt& prompt,
+                                                    size_t first_rung) {
     const FindResidence find = residence_in(store_, state_);
     std::vector<Key128> unavailable;
     const FindResidence find_available = [&](const Key128& key, std::span<const Token> tokens) {
@@ -123,9 +125,10 @@ PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
             MutexLock lock(state_.mutex);
             costs = state_.costs;
         }
-        PinnedPlan pinned{.serving = plan_serving(input, prompt, find_available, costs, state_),
-                          .pins = {},
-                          .blocks = {}};
+        PinnedPlan pinned{
+            .serving = plan_serving(input, prompt, find_available, costs, state_, first_rung),
+            .pins = {},
+            .blocks = {}};
         if (pin(pinned, input.tokens, unavailable)) return pinned;
     }
 }
@@ -141,20 +144,14 @@ PromptFiller::PinnedPlan PromptFiller::after_failure(PlanInput input,
 }
 
 PromptFiller::PinnedPlan PromptFiller::after_doubt(PlanInput input, const Generation& generation,
-                                                   PinnedPlan&& doubtful) {
-    GuardTrace trace = std::move(doubtful.serving.trace);
-    trace.doubted = std::exchange(trace.served, std::nullopt);
-    input.n_held = doubtful.serving.plan.n_dense();
+                                                   const ServingPlan& doubtful) {
+    input.n_held = doubtful.plan.n_dense();
     {
         MutexLock lock(state_.mutex);
         state_.sequences.filled(generation.sequence, generation.prompt.tokens, input.n_held);
         state_.sequences.release(generation.sequence);
     }
-    input.refusal = kInDoubt;
-    PinnedPlan pinned = plan_and_pin(input, generation.prompt);
-    pinned.serving.refusal = kInDoubt;
-    pinned.serving.trace = std::move(trace);
-    return pinned;
+    return plan_and_pin(input, generation.prompt, *doubtful.trace.served + 1);
 }
 
 bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,

@@ -40,11 +40,13 @@ private:
     };
 
     void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
-    PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt);
-    // In place of a composed plan: what failed, with nothing reused; what came out doubtful,
-    // without what it composed.
+    PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt,
+                            size_t first_rung = 0);
+    // What comes next: behind a composed plan that failed, nothing reused; behind one that left
+    // doubt, the next rung that may serve, or dense.
     PinnedPlan after_failure(PlanInput input, const Generation& generation);
-    PinnedPlan after_doubt(PlanInput input, const Generation& generation, PinnedPlan&& doubtful);
+    PinnedPlan after_doubt(PlanInput input, const Generation& generation,
+                           const ServingPlan& doubtful);
     bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
     void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
     Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,

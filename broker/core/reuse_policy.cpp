@@ -29,6 +29,13 @@ Status check_budget(const GuardBudget& budget) {
 
 }  // namespace
 
+int32_t adaptive_check_layer(int32_t layer) { return layer > 1 ? layer : 0; }
+
+std::string selector_of(std::string_view policy, int32_t adaptive_layer) {
+    if (policy != kAutoPolicy) return std::string(policy);
+    return adaptive_layer > 0 ? "adaptive" : "cacheblend";
+}
+
 Result<std::vector<Rung>> make_rungs(const SelectorParams& params, const ModelInfo& model) {
     std::vector<Rung> rungs;
     for (LadderStep& step : make_ladder(params)) {
@@ -58,9 +65,10 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
     const int32_t last_layer = std::max(1, model.kv.n_layer - 1);
     policy.params.stages = {{std::clamp(defaults.check_layer, 1, last_layer), ratio}};
     policy.params.trace_ratio = ratio;
-    // Layer 1 says too little to leave rows out by it.
-    const bool checks = model.support == ReuseSupport::kFused && defaults.check_layer > 1;
-    policy.params.check_layer = checks ? policy.params.stages.front().layer : 0;
+    policy.params.check_layer = model.support == ReuseSupport::kFused
+                                    ? adaptive_check_layer(policy.params.stages.front().layer)
+                                    : 0;
+    policy.params.policy = selector_of(policy.params.policy, policy.params.check_layer);
     policy.budget = {
         first_of(request.max_kl, agent.max_kl, defaults.budget.max_kl),
         first_of(request.min_agreement, agent.min_agreement, defaults.budget.min_agreement)};

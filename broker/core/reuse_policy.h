@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "broker/guard/sample.h"
@@ -17,7 +18,7 @@ namespace spolia {
 // What requests take for the fields of ReuseOptions that they leave out.
 struct ReuseDefaults {
     Fidelity fidelity = Fidelity::kGuarded;
-    std::string policy = "cacheblend";
+    std::string policy = std::string(kAutoPolicy);
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
     int32_t check_layer = 1;        // of policies that have one; see `spolia calibrate`
@@ -25,6 +26,13 @@ struct ReuseDefaults {
     // Before these come the defaults of the agent that a request names, by its name.
     std::map<std::string, ReuseOptions> agents;
 };
+
+// The check layer that `adaptive` may leave rows out by; 0, none, in place of layer 1, which tells
+// too little.
+int32_t adaptive_check_layer(int32_t layer);
+
+// The selector that a policy stands for.
+std::string selector_of(std::string_view policy, int32_t adaptive_layer);
 
 // One setting that a guarded request may be served by.
 struct Rung {

@@ -29,11 +29,8 @@ std::vector<size_t> ShadowRuns::wanted_rungs(const Generation& generation) {
     const auto learning = [&](size_t i) REQUIRES(state_.mutex) {
         return chosen || state_.guard.learning(policy.ladder[i].label);
     };
-    size_t n_reached = trace.rungs.size();
-    if (trace.served) n_reached = *trace.served;
-    if (trace.doubted) n_reached = *trace.doubted + 1;
     MutexLock lock(state_.mutex);
-    for (size_t i = n_reached; i-- > 0;) {
+    for (size_t i = trace.served.value_or(trace.rungs.size()); i-- > 0;) {
         if (learning(i)) wanted.push_back(i);
     }
     if (!trace.served) return wanted;

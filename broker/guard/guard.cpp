@@ -53,10 +53,11 @@ const Guard::Rung* Guard::find(std::string_view label) const {
     return found == rungs_.end() ? nullptr : &found->second;
 }
 
-GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& budget) const {
+GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& budget,
+                            size_t first) const {
     GuardDecision decision{.rung = {}, .refusal = kOverBudget};
     const size_t n_needed = Trial::samples_needed(budget, Calibration::kSamplesMax);
-    for (size_t i = 0; i < rungs.size(); ++i) {
+    for (size_t i = first; i < rungs.size(); ++i) {
         const Rung* known = find(rungs[i].label);
         if (known != nullptr) {
             const GuardRegion serves = known->calibration.trial(budget).serves();

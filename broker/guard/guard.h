@@ -19,7 +19,7 @@ namespace spolia {
 inline constexpr std::string_view kUncalibrated = "uncalibrated";
 inline constexpr std::string_view kOverBudget = "over_budget";
 inline constexpr std::string_view kDemoted = "demoted";
-inline constexpr std::string_view kInDoubt = "in_doubt";  // found out after it was composed
+inline constexpr std::string_view kInDoubt = "in_doubt";  // each rung that might serve composed it
 
 // A rung of a request's ladder, as the guard is asked about it.
 struct RungRisk {
@@ -29,7 +29,7 @@ struct RungRisk {
 
 struct GuardDecision {
     std::optional<size_t> rung;  // index of the cheapest one that may serve; nullopt: dense
-    double max_doubt = 0;        // what it composes with more doubt runs dense all the same
+    double max_doubt = 0;        // what it composes with more doubt is not for it to serve
     std::string_view refusal;    // why dense
     double predicted_kl = 0;     // of the rung
 };
@@ -76,8 +76,9 @@ public:
     // A rung that the configuration names is never forgotten.
     void expect(std::string_view label) { rung(label).expected = true; }
 
-    // Rungs come cheapest first.
-    GuardDecision decide(std::span<const RungRisk> rungs, const GuardBudget& budget) const;
+    // Rungs come cheapest first; those in front of `first` are out of the question.
+    GuardDecision decide(std::span<const RungRisk> rungs, const GuardBudget& budget,
+                         size_t first = 0) const;
 
     // Whether every request that could be compared should be, not only a share of them: to serve
     // soon, or to find out soon whether what it serves is right. Other budgets than the default one

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 namespace spolia {
 namespace {
@@ -84,11 +85,15 @@ constexpr Scale kScales[] = {
 };
 
 void add_steps(const SelectorParams& params, const Scale& scale, std::vector<LadderStep>& ladder) {
+    const std::string first = params.policy + ":" + scale.label(params);
+    std::string last;  // what it recomputes
     for (const int factor : kFactors) {
-        LadderStep step{.label = {}, .params = params};
-        scale.raise(step.params, factor);
-        step.label = params.policy + ":" + scale.label(step.params);
-        if (ladder.empty() || ladder.back().label != step.label) ladder.push_back(std::move(step));
+        SelectorParams raised = params;
+        scale.raise(raised, factor);
+        if (const std::string amount = scale.label(raised); amount != std::exchange(last, amount)) {
+            const std::string times = factor == 1 ? "" : " x" + std::to_string(factor);
+            ladder.push_back({first + times, raised});
+        }
     }
 }
 
@@ -99,7 +104,8 @@ void add_check_of_all_rows(const SelectorParams& params, std::vector<LadderStep>
     all.policy = "cacheblend";
     all.stages.resize(1);
     all.stages.front().layer = params.check_layer;
-    ladder.push_back({all.policy + ":" + label_cacheblend(all), all});
+    ladder.push_back(
+        {ladder.front().label + " > " + all.policy + ":" + label_cacheblend(all), all});
 }
 
 }  // namespace
@@ -108,9 +114,11 @@ std::vector<LadderStep> make_ladder(const SelectorParams& params) {
     const auto scale = std::ranges::find(kScales, params.policy, &Scale::policy);
     if (scale == std::end(kScales)) return {{params.policy, params}};
     std::vector<LadderStep> ladder;
-    add_steps(params, *scale, ladder);
     if (params.policy == "adaptive" && params.check_layer > 0) {
+        ladder.push_back({params.policy + ":" + scale->label(params), params});
         add_check_of_all_rows(params, ladder);
+    } else {
+        add_steps(params, *scale, ladder);
     }
     return ladder;
 }

@@ -7,10 +7,10 @@
 
 namespace spolia {
 
-// One setting of a selector. Settings that recompute the same rows have the same label, and no
-// others have.
+// One setting of a selector. The label tells it from all others, also from the same setting in
+// another ladder, which other requests reach.
 struct LadderStep {
-    std::string label;  // "cacheblend:ratio=0.15,layer=1"
+    std::string label;  // "cacheblend:ratio=0.15,layer=1", and behind that the same with " x2"
     SelectorParams params;
 };
 

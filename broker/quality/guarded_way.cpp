@@ -17,31 +17,41 @@ Result<GuardedRun> GuardedWay::run(PromptRunner& runner, const QualityPrompt& pr
                                    const PromptRun& dense) {
     const std::vector<RungRisk> risks = risks_of(runner, prompt);
     if (risks.empty()) return GuardedRun{dense, {}};
-    const GuardDecision decision = guard_.decide(risks, policy_.budget);
-    if (!decision.rung) {
-        if (Status status = learn(runner, prompt, dense, risks, risks.size()); !status) {
-            return status.error();
+    double doubtful_ms = 0;  // what was composed in vain
+    GuardDecision decision = guard_.decide(risks, policy_.budget);
+    while (decision.rung) {
+        const size_t rung = *decision.rung;
+        Result<PromptRun> composed = runner.composed(prompt, policy_, &policy_.ladder[rung]);
+        if (!composed) return std::move(composed).error();
+        if (doubt(composed->logits) <= decision.max_doubt) {
+            composed->prefill_ms += doubtful_ms;
+            if (Status status = learn_of_served(runner, prompt, dense, risks, rung, *composed);
+                !status) {
+                return status.error();
+            }
+            return GuardedRun{std::move(composed).value(), {}};
         }
-        return GuardedRun{dense, decision.refusal};
+        doubtful_ms += composed->prefill_ms;
+        decision = guard_.decide(risks, policy_.budget, rung + 1);
+        decision.refusal = kInDoubt;
     }
-    const size_t rung = *decision.rung;
-    Result<PromptRun> composed = runner.composed(prompt, policy_, &policy_.ladder[rung]);
-    if (!composed) return std::move(composed).error();
-    if (doubt(composed->logits) > decision.max_doubt) {
-        if (Status status = learn(runner, prompt, dense, risks, rung + 1); !status) {
-            return status.error();
-        }
-        GuardedRun after{dense, kInDoubt};
-        after.run.prefill_ms += composed->prefill_ms;
-        return after;
+    if (Status status = learn(runner, prompt, dense, risks, risks.size()); !status) {
+        return status.error();
     }
+    GuardedRun run{dense, decision.refusal};
+    run.run.prefill_ms += doubtful_ms;
+    return run;
+}
+
+Status GuardedWay::learn_of_served(PromptRunner& runner, const QualityPrompt& prompt,
+                                   const PromptRun& dense, const std::vector<RungRisk>& risks,
+                                   size_t rung, const PromptRun& composed) {
     const GuardSample sample =
-        compare_first_token(risks[rung].risk, prompt.tokens, dense.logits, composed->logits);
+        compare_first_token(risks[rung].risk, prompt.tokens, dense.logits, composed.logits);
     if (guard_.observe_served(risks[rung].label, sample, policy_.budget) != GuardChange::kNone) {
         restart_dearer(guard_, policy_.ladder, rung);
     }
-    if (Status status = learn(runner, prompt, dense, risks, rung); !status) return status.error();
-    return GuardedRun{std::move(composed).value(), {}};
+    return learn(runner, prompt, dense, risks, rung);
 }
 
 std::vector<RungRisk> GuardedWay::risks_of(const PromptRunner& runner,

@@ -14,7 +14,7 @@ namespace spolia {
 
 // How a prompt went under guard.
 struct GuardedRun {
-    PromptRun run;             // composed or dense; the time of both where the first left doubt
+    PromptRun run;             // composed or dense; the time of those that left doubt, too
     std::string_view refusal;  // why it is dense; empty: it is not, or there was nothing to compose
 };
 
@@ -32,6 +32,9 @@ public:
 
 private:
     std::vector<RungRisk> risks_of(const PromptRunner& runner, const QualityPrompt& prompt) const;
+    Status learn_of_served(PromptRunner& runner, const QualityPrompt& prompt,
+                           const PromptRun& dense, const std::vector<RungRisk>& risks, size_t rung,
+                           const PromptRun& composed);
     // Composes the prompt with the first `n_rungs` rungs, as far as they have to learn.
     Status learn(PromptRunner& runner, const QualityPrompt& prompt, const PromptRun& dense,
                  const std::vector<RungRisk>& risks, size_t n_rungs);

@@ -248,8 +248,7 @@ void use_check_layer(int32_t layer, std::vector<PolicySetting>& settings) {
             setting.values, [](const auto& value) { return value.first == "layer"; });
         if (named) continue;
         setting.params.stages.front().layer = layer;
-        // Layer 1 says too little to leave rows out by it.
-        setting.params.check_layer = layer > 1 ? layer : 0;
+        setting.params.check_layer = adaptive_check_layer(layer);
     }
 }
 

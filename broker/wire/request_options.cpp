@@ -5,7 +5,7 @@
 #include <limits>
 #include <random>
 
-#include "reuse/selector.h"
+#include "broker/request.h"
 
 namespace spolia {
 namespace {
@@ -127,15 +127,11 @@ void refuse_unsupported(Fields& body) {
 void read_policy(Fields& fields, ReuseOptions& reuse) {
     const std::string* policy = fields.string("policy");
     if (policy == nullptr) return;
-    std::string names;
-    for (const std::string_view name : selector_names()) {
-        if (name == *policy) {
-            reuse.policy = *policy;
-            return;
-        }
-        names += (names.empty() ? "" : ", ") + std::string(name);
+    const std::vector<std::string_view> names = policy_names();
+    if (std::ranges::find(names, *policy) == names.end()) {
+        return fields.fail("policy", "must be one of " + list_of_policies());
     }
-    fields.fail("policy", "must be one of " + names);
+    reuse.policy = *policy;
 }
 
 void read_reuse(Fields& body, ReuseOptions& reuse) {

@@ -23,8 +23,9 @@ struct BrokerOptions {
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
-    std::string policy =
-        "cacheblend";               // none | epic | cacheblend | query | trace | adaptive | full
+    // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | none |
+    // epic | cacheblend | query | trace | adaptive | full
+    std::string policy = "auto";
     double recompute_ratio = 0.15;  // of reused tokens, policy cacheblend
     // Fidelity guarded: the KL of the first token (nats) that 99 % of prompts keep, and the share
     // with the same likeliest first token.

@@ -247,7 +247,7 @@ TEST_F(GuardedServiceTest, TakesADearerRungWhereTheCheapOneIsNotGoodEnough) {
     open();
     calibrate();
     const Receipt served = serve();
-    EXPECT_EQ(served.rung, "epic:head_rows=16");
+    EXPECT_EQ(served.rung, "epic:head_rows=4 x4");
     EXPECT_EQ(served.n_blended, 32);
 }
 
