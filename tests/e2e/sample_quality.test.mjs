@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 
+import { temporaryFolder } from './support/folder.mjs';
 import { run } from './support/program.mjs';
 
 const kinds = ['single_fact', 'two_hops', 'three_hops', 'latest_update', 'coreference', 'negation'];
@@ -11,22 +12,26 @@ const count = 30;
 
 let rows;
 
-async function measure(...args) {
-  const named = policies.flatMap((policy) => ['--policy', policy]);
-  const asked = kinds.flatMap((kind) => ['--kind', kind]);
-  const { code, stdout, stderr } = await run(
-    ['bench', 'quality', ...named, ...asked, '--count', `${count}`, '--format', 'json', ...args],
-  );
+async function spolia(...args) {
+  const { code, stdout, stderr } = await run([...args, '--format', 'json'], { timeout: 240_000 });
   assert.equal(code, 0, stderr);
-  return Object.fromEntries(JSON.parse(stdout).rows.map((row) => [row.policy, row]));
+  return JSON.parse(stdout);
 }
 
+async function measure(named, ...args) {
+  const asked = named.flatMap((policy) => ['--policy', policy]);
+  const report = await spolia('bench', 'quality', ...asked, ...args);
+  return Object.fromEntries(report.rows.map((row) => [row.policy, row]));
+}
+
+const ofKinds = [...kinds.flatMap((kind) => ['--kind', kind]), '--count', `${count}`];
+
 before(async () => {
-  rows = await measure();
+  rows = await measure(policies, ...ofKinds);
 });
 
 test('the model knows its tasks, with nine chunks as well as with six', async () => {
-  for (const { accuracy } of [rows.dense, (await measure('--chunks', '9')).dense]) {
+  for (const { accuracy } of [rows.dense, (await measure(['none'], ...ofKinds, '--chunks', '9')).dense]) {
     for (const kind of kinds) assert.ok(accuracy[kind] >= 0.9, `${kind}: ${accuracy[kind]}`);
   }
 });
@@ -60,4 +65,23 @@ test('the path is short', () => {
   assert.ok(rows.adaptive.mend_work_share <= 0.1, `${rows.adaptive.mend_work_share}`);
   assert.ok(rows.adaptive.mend_work_share < rows.cacheblend.mend_work_share);
   assert.ok(rows.adaptive.tasks.single_fact.recomputed_share <= 0.02);
+});
+
+test('a guard that was taught keeps its promise, on all kinds', async (t) => {
+  const folder = temporaryFolder(t);
+  const taught = await spolia(
+    'calibrate', '--policy', 'cacheblend', '--limit', '45', '--cache-dir', folder,
+  );
+  const [{ rung, serves }] = taught.guard;
+  assert.equal(rung, `cacheblend:ratio=0.15,layer=${taught.check_layer}`);
+  assert.ok(serves, 'nothing was proven');
+  const { dense, cacheblend } = await measure(
+    ['guarded:cacheblend'], '--count', '15', '--cache-dir', folder,
+  );
+  const { prompts, accuracy, kl, top1, refusals } = cacheblend;
+  const composed = prompts - Object.values(refusals).reduce((sum, n) => sum + n, 0);
+  assert.ok(composed >= 0.8 * prompts, `${composed} of ${prompts}`);
+  assert.ok(top1 >= 0.98, `top-1 ${top1}`);
+  assert.ok(kl.p99 <= 0.05, `KL ${kl.p99}`);
+  assert.ok(Math.abs(accuracy.all - dense.accuracy.all) <= 0.02, `${accuracy.all}`);
 });
