@@ -41,6 +41,13 @@ struct Folder {
     const std::filesystem::path path;
 };
 
+// Rows of a chunk that the plan's selector recomputes.
+size_t n_picked(const PrefillPlan& plan) {
+    if (plan.selector == nullptr) return 0;
+    const PassiveSpan span{{10, 70}, false};
+    return plan.selector->pick({{&span, 1}}).rows.size();
+}
+
 class GuardedServiceTest : public testing::Test {
 protected:
     GuardedServiceTest() {
@@ -237,12 +244,40 @@ TEST_F(GuardedServiceTest, ComputesDenselyWhatItComposedWithTooMuchDoubt) {
     EXPECT_LT(n_in_doubt, 40);
 }
 
+TEST_F(GuardedServiceTest, AsksTheNextRungWhereOneLeavesDoubt) {
+    // As selectors that need more than 4 rows a chunk for every other prompt.
+    const auto doubtful = [](const PrefillPlan& plan) {
+        const bool hard = std::accumulate(plan.tokens.begin(), plan.tokens.end(), 0) % 2 == 0;
+        return hard && n_picked(plan) < 8;
+    };
+    core.control.certainty = [&](const PrefillPlan& plan) { return doubtful(plan) ? 0 : kFar; };
+    core.control.divergence = [&](const PrefillPlan& plan) { return doubtful(plan) ? 2.5f : 0; };
+    core.options.reuse.budget = {100, 0.99};
+    open();
+    const std::string next = std::string(kRung) + " x2";
+    int n_asked = 0;
+    GenerateRequest one = request();
+    for (Receipt receipt; receipt.rung != next || rung().serves.empty(); receipt = serve(one)) {
+        ASSERT_LE(++n_asked, 3000) << "never calibrated";
+        one = request();
+        if (n_asked % 20 == 0) core.wait_idle();
+    }
+    core.wait_idle();
+    const auto run = core.run(one);
+    const Receipt again = run.sink->receipt().value();
+    EXPECT_EQ(again.rung, next);
+    EXPECT_EQ(again.fallback, "");
+    EXPECT_EQ(again.n_blended, 2 * 8);
+    EXPECT_EQ(again.n_shifted + again.n_blended, 120);
+    EXPECT_GT(rung().serves.max_doubt, 0);
+    EXPECT_LT(rung().serves.max_doubt, 0.5);
+    EXPECT_EQ(core.service().stats().sequences_busy, 0);
+}
+
 TEST_F(GuardedServiceTest, TakesADearerRungWhereTheCheapOneIsNotGoodEnough) {
     // As a selector that needs more than 8 rows a chunk.
     core.control.divergence = [](const PrefillPlan& plan) {
-        if (plan.selector == nullptr) return kFar;
-        const PassiveSpan span{{10, 70}, false};
-        return plan.selector->pick({{&span, 1}}).rows.size() < 16 ? kFar : 0;
+        return n_picked(plan) < 16 ? kFar : 0;
     };
     open();
     calibrate();
@@ -433,6 +468,25 @@ TEST_F(GuardedServiceTest, AShadowThatFailsDoesNoHarm) {
                 HasSubstr("spolia_shadows_total{result=\"failed\"} 1\n"));
     EXPECT_EQ(core.service().stats().sequences_busy, 0);
     EXPECT_EQ(serve().rung, kRung);
+}
+
+TEST_F(GuardedServiceTest, AShadowThatFailsTeachesNothingAboutOtherRungs) {
+    core.control.divergence = [](const PrefillPlan& plan) {
+        return n_picked(plan) < 16 ? kFar : 0;
+    };
+    open();
+    calibrate();
+    const size_t n_samples = rung().n_samples;
+    std::atomic<bool> armed = true;
+    core.control.between_batches = [&](int) {
+        if (armed.exchange(false)) core.control.prefills_to_fail = 1;
+    };
+    // The cheaper rungs still learn, from the dense logits that a served request's shadow brings.
+    ASSERT_EQ(serve_and_compare().rung, std::string(kRung) + " x4");
+    EXPECT_FALSE(armed);
+    EXPECT_EQ(rung().n_samples, n_samples);
+    ASSERT_EQ(serve_and_compare().rung, std::string(kRung) + " x4");
+    EXPECT_EQ(rung().n_samples, n_samples + 1);
 }
 
 TEST_F(GuardedServiceTest, AShadowWhoseBlocksAreGoneIsGivenUp) {
