@@ -252,7 +252,7 @@ constexpr ConfigOption kOptions[] = {
      "guarded requests that are computed again to compare",
      [](C c, V v) { return set_number(c.reuse.shadow_share, v, 0, 1); }},
     {"reuse.shadow_time", "--shadow-time", "SPOLIA_SHADOW_TIME", "SHARE",
-     "time that comparing may take; 0: guarded requests are never served from blocks",
+     "time that comparing may take; 0: the guard learns nothing",
      [](C c, V v) { return set_number(c.reuse.shadow_time, v, 0, 1); }},
     {"reuse.chunk_tokens_min", "--chunk-min", "SPOLIA_CHUNK_MIN", "N", "shortest chunk, in tokens",
      [](C c, V v) { return set_positive(c.reuse.chunker.tokens_min, v); }},

@@ -83,10 +83,12 @@ std::string short_ratio(double value) {
 std::string describe(const GuardRegion& region) {
     if (region.empty()) return "nothing";
     if (region == GuardRegion::everything()) return "everything";
-    char text[64];
-    std::snprintf(text, sizeof text, "risks up to %.3g and doubts up to %.3g", region.max_risk,
-                  region.max_doubt);
-    return text;
+    const auto limit = [](const char* what, double most) {
+        char text[48];
+        std::snprintf(text, sizeof text, "%ss up to %.2g", what, most);
+        return std::isinf(most) ? std::string("any ") + what : std::string(text);
+    };
+    return limit("risk", region.max_risk) + ", " + limit("doubt", region.max_doubt);
 }
 
 }  // namespace spolia
