@@ -63,7 +63,7 @@ struct CacheConfig {
 
 struct ReuseConfig {
     Fidelity fidelity = Fidelity::kGuarded;
-    std::string policy = "cacheblend";
+    std::string policy = std::string(kAutoPolicy);
     double recompute_ratio = 0.15;  // (0, 1]
     int32_t head_rows = 16;         // policy "epic"
     GuardBudget budget;             // fidelity "guarded"

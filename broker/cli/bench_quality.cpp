@@ -113,7 +113,7 @@ Result<std::vector<WayFigures>> measure(const Options& options, const QualityMod
     ProgressBar bar("quality", options.quiet);
     QualityOptions quality{.tokens_max = options.tokens, .budget = options.budget};
     Result<std::vector<RungRecord>> rungs =
-        known_rungs(options.cache_directory, model.engine->info().fingerprint);
+        known_rungs(options.cache_directory, model.engine->info().fingerprint, options.budget);
     if (!rungs) return std::move(rungs).error();
     quality.rungs = std::move(rungs).value();
     return measure_quality(*model.engine, *model.text, model.prompts, settings, quality,
@@ -149,6 +149,8 @@ Json json_report(const Options& options, const QualityModel& model, int32_t chec
                        {"answer_tokens_max", options.tokens},
                        {"chunk_tokens_min", kQualityChunkTokensMin},
                        {"check_layer", check_layer},
+                       {"max_kl", options.budget.max_kl},
+                       {"min_agreement", options.budget.min_agreement},
                        {"support", to_string(model.engine->info().support)}};
     report["rows"] = quality_rows(ways);
     return report;

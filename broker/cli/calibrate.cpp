@@ -68,6 +68,8 @@ struct Options {
     int gpu_layers = 0;
     bool no_guard = false;
     std::string policy = ReuseDefaults().policy;
+    double recompute_ratio = ReuseDefaults().recompute_ratio;
+    int32_t head_rows = ReuseDefaults().head_rows;
     GuardBudget budget;
     std::string format = "text";
     bool quiet = false;
@@ -83,6 +85,8 @@ std::vector<QualityPrompt> first_of_each_kind(const std::vector<QualityPrompt>& 
 }
 
 Result<CheckLayerRecord> measure_layer(const Options& options, const QualityModel& model) {
+    // Where there is no pass to check rows in, there is nothing to measure.
+    if (model.engine->info().support != ReuseSupport::kFused) return CheckLayerRecord();
     ProgressBar bar("check layer", options.quiet);
     const std::vector<QualityPrompt> prompts = first_of_each_kind(model.prompts);
     const Result<LayerCalibration> calibration =
@@ -101,19 +105,26 @@ Result<CheckLayerRecord> measure_layer(const Options& options, const QualityMode
     return record;
 }
 
+// The server's ladder, label by label.
+Result<ReusePolicy> server_policy(const Options& options, const ModelInfo& model,
+                                  int32_t check_layer) {
+    ReuseDefaults defaults;
+    defaults.policy = options.policy;
+    defaults.recompute_ratio = options.recompute_ratio;
+    defaults.head_rows = options.head_rows;
+    defaults.check_layer = check_layer;
+    defaults.budget = options.budget;
+    ReuseOptions guarded;
+    guarded.fidelity = Fidelity::kGuarded;
+    return resolve_reuse(guarded, defaults, model);
+}
+
 Result<std::vector<RungRecord>> teach(const Options& options, const QualityModel& model,
-                                      int32_t check_layer) {
-    const ModelInfo& info = model.engine->info();
-    Result<PolicySetting> setting =
-        parse_policy("guarded:" + selector_of(options.policy, adaptive_check_layer(check_layer)));
-    if (!setting) return std::move(setting).error();
-    std::vector<PolicySetting> settings = {std::move(setting).value()};
-    use_check_layer(check_layer, settings);
-    Result<std::vector<RungRecord>> known = known_rungs(options.cache_directory, info.fingerprint);
-    if (!known) return std::move(known).error();
+                                      int32_t check_layer, const std::vector<RungRecord>& known) {
+    Result<ReusePolicy> policy = server_policy(options, model.engine->info(), check_layer);
+    if (!policy) return std::move(policy).error();
     ProgressBar bar("guard", options.quiet);
-    return teach_guard(*model.engine, *model.text, model.prompts, settings.front(),
-                       {.budget = options.budget, .rungs = std::move(known).value()},
+    return teach_guard(*model.engine, *model.text, model.prompts, std::move(policy).value(), known,
                        [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
 }
 
@@ -178,7 +189,8 @@ Status save(const Options& options, const CheckLayerRecord& record,
     std::fprintf(stderr, "Saved to %s\n", path.c_str());
     if (rungs.empty()) return {};
     const auto guard_path = guard_file(options.cache_directory, model.fingerprint);
-    if (Status status = write_guard_file(guard_path, model.fingerprint, rungs); !status) {
+    if (Status status = write_guard_file(guard_path, model.fingerprint, options.budget, rungs);
+        !status) {
         return status;
     }
     std::fprintf(stderr, "Saved to %s\n", guard_path.c_str());
@@ -193,17 +205,20 @@ Result<std::vector<QualityTask>> own_tasks(const Options& options) {
     return built_in_tasks(tasks, options.limit);
 }
 
-// The rest, once the model is open.
+// The rest, once the model is open. A file that can't be used is told before hours are spent.
 Status calibrate(const Options& options, const QualityModel& model) {
+    const ModelInfo& info = model.engine->info();
+    const Result<std::vector<RungRecord>> known =
+        known_rungs(options.cache_directory, info.fingerprint, options.budget);
+    if (!known.ok()) return known.error();
     const Result<CheckLayerRecord> record = measure_layer(options, model);
     if (!record.ok()) return record.error();
     std::vector<RungRecord> rungs;
     if (!options.no_guard) {
-        Result<std::vector<RungRecord>> taught = teach(options, model, record->layer);
+        Result<std::vector<RungRecord>> taught = teach(options, model, record->layer, *known);
         if (!taught) return std::move(taught).error();
         rungs = std::move(taught).value();
     }
-    const ModelInfo& info = model.engine->info();
     const std::vector<RungState> states = states_of(rungs, options.budget);
     if (options.format == "json") {
         print_json(options, *record, states, info);
@@ -243,7 +258,14 @@ void add_calibrate(CLI::App& app, Run& run) {
         ->check(CLI::Range(1, 8000))
         ->capture_default_str();
     command->add_flag("--no-guard", options->no_guard, "the check layer only");
-    command->add_option("--policy", options->policy, "the server's, whose settings the guard tries")
+    command->add_option("--policy", options->policy, "the server's, as the next two")
+        ->check(CLI::IsMember(policy_names()))
+        ->capture_default_str();
+    command->add_option("--recompute-ratio", options->recompute_ratio)
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    command->add_option("--head-rows", options->head_rows)
+        ->check(CLI::Range(0, 1024))
         ->capture_default_str();
     add_budget_options(*command, options->budget);
     add_engine_options(*command, options->threads, options->gpu_layers);

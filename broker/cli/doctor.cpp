@@ -168,7 +168,8 @@ void check_guard(const Config& config, const ModelInfo& model, Findings& finding
         return findings.add("guard", Verdict::kWarning,
                             "calibrated anew whenever the broker starts (set --cache-dir)");
     }
-    const Result<std::vector<RungRecord>> records = read_guard_file(path, model.fingerprint);
+    const Result<std::vector<RungRecord>> records =
+        read_guard_file(path, model.fingerprint, config.reuse.budget);
     if (!records.ok()) {
         const bool none = records.error().code == ErrorCode::kNotFound;
         return findings.add("guard", none ? Verdict::kOk : Verdict::kWarning,

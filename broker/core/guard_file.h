@@ -15,11 +15,11 @@ std::filesystem::path guard_file(const std::filesystem::path& cache_directory, c
 
 // kNotFound: no such file. kCorrupt: see parse_guard_state().
 Result<std::vector<RungRecord>> read_guard_file(const std::filesystem::path& path,
-                                                const Key128& model);
+                                                const Key128& model, const GuardBudget& budget);
 // The same, where no directory and no file are nothing known.
 Result<std::vector<RungRecord>> known_rungs(const std::filesystem::path& cache_directory,
-                                            const Key128& model);
+                                            const Key128& model, const GuardBudget& budget);
 Status write_guard_file(const std::filesystem::path& path, const Key128& model,
-                        const std::vector<RungRecord>& rungs);
+                        const GuardBudget& budget, const std::vector<RungRecord>& rungs);
 
 }  // namespace spolia

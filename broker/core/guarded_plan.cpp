@@ -63,7 +63,7 @@ double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
                const PromptOutline& outline) {
     std::vector<PassiveSpan> spans;
     for (const PlannedBlock& block : blocks) {
-        if (!block.exact) spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
+        spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
     }
     return selector.pick({spans, &outline}).risk;
 }
@@ -88,6 +88,7 @@ Receipt start_receipt(const ServingPlan& serving, const ReusePolicy& policy) {
     Receipt receipt = start_receipt(serving.plan, policy);
     receipt.fallback = serving.refusal;
     if (serving.rung != nullptr) {
+        receipt.policy = serving.rung->params.policy;
         receipt.rung = serving.rung->label;
         receipt.predicted_kl = serving.predicted_kl;
     }

@@ -23,7 +23,7 @@ struct ServingPlan {
     GuardTrace trace;
 };
 
-// What the selector says of the blocks that are not exact; see RowChoice::risk.
+// What the selector says of composed blocks; see RowChoice::risk.
 double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
                const PromptOutline& outline);
 

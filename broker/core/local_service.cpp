@@ -176,7 +176,7 @@ private:
         const std::filesystem::path path =
             guard_file(options_.store.directory, model().fingerprint);
         const Result<std::vector<RungRecord>> records =
-            known_rungs(options_.store.directory, model().fingerprint);
+            known_rungs(options_.store.directory, model().fingerprint, options_.reuse.budget);
         if (records.ok()) {
             state_.guard.restore(*records);
             return {};

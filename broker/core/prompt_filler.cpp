@@ -77,15 +77,17 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         return go_on;
     };
     Result<PrefillReport> report = prefill(generation, pinned, timed_tick);
-    while (report && doubt(engine_.logits(generation.sequence)) > pinned.serving.max_doubt) {
+    while (report && in_doubt(generation.sequence, pinned.serving)) {
         pinned = after_doubt(input, generation, pinned.serving);
         start(generation, pinned.serving, begin);
+        ticks_ms = 0;
         report = prefill(generation, pinned, timed_tick);
     }
     if (!report && !pinned.blocks.empty() && report.error().code != ErrorCode::kCancelled) {
         log_event(LogLevel::kError, "reuse failed, computing all rows: " + report.error().message);
         pinned = after_failure(input, generation);
         start(generation, pinned.serving, begin);
+        ticks_ms = 0;
         report = prefill(generation, pinned, timed_tick);
     }
     generation.receipt.prompt_ms = ms_between(begin, Clock::now());
@@ -131,6 +133,14 @@ PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
             .blocks = {}};
         if (pin(pinned, input.tokens, unavailable)) return pinned;
     }
+}
+
+// Two tokens that are equally likely leave doubt whatever the rung serves, and so does what is no
+// distribution at all.
+bool PromptFiller::in_doubt(int32_t sequence, const ServingPlan& serving) const {
+    if (serving.rung == nullptr) return false;
+    const double left = doubt(engine_.logits(sequence));
+    return left >= 1 || left > serving.max_doubt;
 }
 
 PromptFiller::PinnedPlan PromptFiller::after_failure(PlanInput input,

@@ -42,6 +42,7 @@ private:
     void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
     PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt,
                             size_t first_rung = 0);
+    bool in_doubt(int32_t sequence, const ServingPlan& serving) const;
     // What comes next: behind a composed plan that failed, nothing reused; behind one that left
     // doubt, the next rung that may serve, or dense.
     PinnedPlan after_failure(PlanInput input, const Generation& generation);

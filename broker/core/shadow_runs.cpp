@@ -1,6 +1,7 @@
 #include "broker/core/shadow_runs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "broker/core/guard_file.h"
@@ -153,10 +154,25 @@ void ShadowRuns::learn(Job& job, std::vector<float> logits) {
     ++n_unsaved_;
     const GuardChange change =
         served ? learn_of_served(job, rung, sample) : observe(job, rung, sample);
-    if (change == GuardChange::kNone) return;
-    std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
-    MutexLock lock(state_.mutex);
-    restart_dearer(state_.guard, job.ladder, rung);
+    if (change != GuardChange::kNone) reach_changed(job.ladder[rung].label);
+    if (change == GuardChange::kDemotion) save();
+}
+
+// Other requests reach the rungs behind this one now than those that wait here.
+void ShadowRuns::reach_changed(const std::string& label) {
+    for (Job& job : jobs_) {
+        const auto changed = std::ranges::find(job.ladder, label, &Rung::label);
+        if (changed == job.ladder.end()) continue;
+        const auto rung = static_cast<size_t>(changed - job.ladder.begin());
+        std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
+        MutexLock lock(state_.mutex);
+        restart_dearer(state_.guard, job.ladder, rung);
+    }
+    // The one in front is at work.
+    const auto waiting = std::next(jobs_.begin());
+    jobs_.erase(
+        std::remove_if(waiting, jobs_.end(), [](const Job& job) { return job.wanted.empty(); }),
+        jobs_.end());
 }
 
 GuardChange ShadowRuns::observe(const Job& job, size_t rung, const GuardSample& sample) {
@@ -165,7 +181,7 @@ GuardChange ShadowRuns::observe(const Job& job, size_t rung, const GuardSample& 
 }
 
 GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const GuardSample& sample) {
-    if (!(sample.kl <= job.budget.max_kl) || !sample.same_first) {
+    if (is_over(sample.kl, job.budget) || !sample.same_first) {
         suspect(job, job.trace.rungs[rung]);
     }
     const std::string& label = job.ladder[rung].label;
@@ -181,7 +197,6 @@ GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const Guard
               "answers differ more than the budget allows: not served so until calibrated anew",
               {{"rung", std::string_view(label)}, {"kl", sample.kl}});
     renew_suspects();
-    save();
     return change;
 }
 
@@ -212,7 +227,9 @@ void ShadowRuns::save() {
         MutexLock lock(state_.mutex);
         records = state_.guard.records();
     }
-    if (const Status saved = write_guard_file(file_, engine_.info().fingerprint, records); !saved) {
+    if (const Status saved =
+            write_guard_file(file_, engine_.info().fingerprint, options_.reuse.budget, records);
+        !saved) {
         log_event(LogLevel::kWarning, saved.error().message);
     }
 }

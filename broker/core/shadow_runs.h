@@ -23,11 +23,11 @@
 namespace spolia {
 
 // Computes guarded prompts a second time, the other way, and tells the guard how far the first
-// tokens are apart. A request that ran dense is composed by each rung that might have served it:
-// that is cheap, and how the guard learns. One that a rung served is computed densely: that is how
-// the guard finds out when it is wrong. Then cheaper rungs can learn from it as well, or a demoted
-// one would never get another chance while a dearer one serves. Engine thread only; each run takes
-// an idle sequence and leaves it empty.
+// tokens are apart. A request that ran dense is composed by each rung that still has to
+// learn: that is cheap, and how the guard does. One that a rung served is computed densely: that is
+// how the guard finds out when it is wrong. Then cheaper rungs can learn from it as well, or a
+// demoted one would never get another chance while a dearer one serves. Engine thread only; each
+// run takes an idle sequence and leaves it empty.
 class ShadowRuns {
 public:
     ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
@@ -72,6 +72,7 @@ private:
                                        const PrefillTick& tick);
     Result<std::vector<float>> prefill(const Job& job, PrefillPlan plan, const PrefillTick& tick);
     void learn(Job& job, std::vector<float> logits);
+    void reach_changed(const std::string& label);
     GuardChange observe(const Job& job, size_t rung, const GuardSample& sample);
     GuardChange learn_of_served(const Job& job, size_t rung, const GuardSample& sample);
     void suspect(const Job& job, const RungTrace& rung);

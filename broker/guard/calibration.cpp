@@ -28,10 +28,10 @@ GuardSample finite(GuardSample sample) {
 bool Calibration::add(const GuardSample& sample) {
     if (!prompts_.insert(sample.prompt).second) return false;
     if (samples_.size() >= kSamplesMax) {
-        const std::vector<GuardSample> newer(
-            samples_.begin() + static_cast<std::ptrdiff_t>(kSamplesMax / 2), samples_.end());
-        assign(newer);
-        prompts_.insert(sample.prompt);
+        const auto newer = samples_.begin() + static_cast<std::ptrdiff_t>(kSamplesMax / 2);
+        std::for_each(samples_.begin(), newer,
+                      [&](const GuardSample& old) { prompts_.erase(old.prompt); });
+        samples_.erase(samples_.begin(), newer);
     }
     samples_.push_back(finite(sample));
     for (Trial& trial : trials_) trial.add(samples_);

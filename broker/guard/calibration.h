@@ -28,7 +28,7 @@ public:
     // Oldest first.
     const std::vector<GuardSample>& samples() const { return samples_; }
     // Its trial under a budget, as if it had been held since the first sample: a few budgets'
-    // trials are kept, others are held anew when they are asked for.
+    // trials are kept, others are held anew, from the samples there are, when they are asked for.
     const Trial& trial(const GuardBudget& budget) const;
     // Mean KL to expect, by isotonic regression on the risk; 0 without samples.
     double predicted_kl(double risk) const;

@@ -58,10 +58,11 @@ GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& 
     GuardDecision decision{.rung = {}, .refusal = kOverBudget};
     const size_t n_needed = Trial::samples_needed(budget, Calibration::kSamplesMax);
     for (size_t i = first; i < rungs.size(); ++i) {
+        if (i > 0 && budget != budget_) break;
         const Rung* known = find(rungs[i].label);
         if (known != nullptr) {
             const GuardRegion serves = known->calibration.trial(budget).serves();
-            if (rungs[i].risk <= serves.max_risk) {
+            if (!known->demoted && rungs[i].risk <= serves.max_risk) {
                 return {.rung = i,
                         .max_doubt = serves.max_doubt,
                         .refusal = {},
@@ -97,7 +98,9 @@ GuardChange Guard::observe(std::string_view label, const GuardSample& sample) {
     known.calibration.add(sample);
     const GuardRegion after = known.calibration.trial(budget_).serves();
     if (!after.empty()) known.demoted = false;
-    return after == before ? GuardChange::kNone : GuardChange::kServes;
+    if (after == before) return GuardChange::kNone;
+    known.served.clear();
+    return GuardChange::kServes;
 }
 
 GuardChange Guard::observe_served(std::string_view label, const GuardSample& sample,
@@ -108,7 +111,7 @@ GuardChange Guard::observe_served(std::string_view label, const GuardSample& sam
     Rung& known = rung(label);
     std::erase_if(known.served, [&](const Served& other) { return other.prompt == sample.prompt; });
     known.served.push_back({.prompt = sample.prompt,
-                            .over = !(sample.kl <= budget.max_kl),
+                            .over = is_over(sample.kl, budget),
                             .disagrees = !sample.same_first,
                             .disagreement_allowed = 1 - budget.min_agreement});
     if (known.served.size() > kServedMax) known.served.pop_front();

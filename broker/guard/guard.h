@@ -76,7 +76,9 @@ public:
     // A rung that the configuration names is never forgotten.
     void expect(std::string_view label) { rung(label).expected = true; }
 
-    // Rungs come cheapest first; those in front of `first` are out of the question.
+    // Rungs come cheapest first; those in front of `first` are out of the question. Under another
+    // budget than the default one only the cheapest may serve: what reaches dearer ones depends on
+    // the budget, and their samples are what reached them under the default.
     GuardDecision decide(std::span<const RungRisk> rungs, const GuardBudget& budget,
                          size_t first = 0) const;
 

@@ -64,10 +64,7 @@ std::string label_adaptive(const SelectorParams& params) {
                                    : label + ",deviation_min=" + number(params.deviation_min);
 }
 
-void raise_adaptive(SelectorParams& params, int factor) {
-    params.weight_min /= factor;
-    params.deviation_min /= factor;
-}
+void raise_adaptive(SelectorParams& params, int factor) { params.weight_min /= factor; }
 
 // A selector with settings: what tells them apart, and how to recompute `factor` times as much.
 struct Scale {
@@ -109,6 +106,8 @@ void add_check_of_all_rows(const SelectorParams& params, std::vector<LadderStep>
 }
 
 }  // namespace
+
+bool is_dearer(std::string_view label) { return label.find(' ') != label.npos; }
 
 std::vector<LadderStep> make_ladder(const SelectorParams& params) {
     const auto scale = std::ranges::find(kScales, params.policy, &Scale::policy);

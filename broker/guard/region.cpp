@@ -39,7 +39,7 @@ GuardRegion choose_region(std::span<const GuardSample> samples, const GuardBudge
             const GuardSample& sample = by_doubt[i];
             const bool inside = sample.risk <= max_risk;
             n += inside;
-            n_over += inside && !(sample.kl <= budget.max_kl);
+            n_over += inside && is_over(sample.kl, budget);
             n_disagree += inside && !sample.same_first;
             // All samples of one doubt are in or none.
             const bool last = i + 1 == by_doubt.size();

@@ -8,7 +8,7 @@
 
 namespace spolia {
 
-// How far answers may be from dense ones, in plain terms.
+// How far answers may be from dense ones, in plain terms; of distinct prompts.
 struct GuardBudget {
     double max_kl = 0.05;         // of the first token's distribution, nats
     double min_agreement = 0.99;  // share of requests whose likeliest first token is the same
@@ -31,6 +31,9 @@ struct GuardSample {
 // Compares the logits of a prompt's first token, computed densely and composed.
 GuardSample compare_first_token(double risk, std::span<const Token> prompt,
                                 std::span<const float> dense, std::span<const float> composed);
+
+// Not a number is over any budget.
+inline bool is_over(double kl, const GuardBudget& budget) { return !(kl <= budget.max_kl); }
 
 // The requests that a setting may serve: neither more risk nor more doubt.
 struct GuardRegion {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <ranges>
 
 #include "broker/guard/region.h"
 
@@ -56,7 +57,7 @@ void Trial::add(std::span<const GuardSample> samples) {
     const GuardSample& sample = samples.back();
     if (region_.contains(sample.risk, sample.doubt)) {
         ++n_;
-        n_over_ += !(sample.kl <= budget_.max_kl);
+        n_over_ += is_over(sample.kl, budget_);
         n_disagree_ += !sample.same_first;
     }
     const double bet = smaller_bet();
@@ -78,9 +79,11 @@ void Trial::try_another(std::span<const GuardSample> samples) {
 
 size_t Trial::samples_needed(const GuardBudget& budget, size_t most) {
     const double allowance = std::min(1 - kGuardCoverage, 1 - budget.min_agreement);
-    size_t n = 0;
-    while (n <= most && bet_against(allowance, n, 0) < kProof) ++n;
-    return n;
+    const auto proves = [&](size_t n) { return bet_against(allowance, n, 0) >= kProof; };
+    const auto numbers = std::views::iota(size_t{0}, most + 1);
+    return static_cast<size_t>(
+        std::ranges::partition_point(numbers, [&](size_t n) { return !proves(n); }) -
+        numbers.begin());
 }
 
 }  // namespace spolia

@@ -36,6 +36,7 @@ void Figures::add(const Comparison& comparison) {
     n_recomputed_ += comparison.n_recomputed;
     n_computed_ += comparison.n_computed;
     mend_work_rows_ += comparison.mend_work_rows;
+    n_composed_ += comparison.n_reused + comparison.n_recomputed > 0;
     if (!comparison.refusal.empty()) ++refusals_[std::string(comparison.refusal)];
     prefill_ms_ += comparison.prefill_ms;
     dense_ms_ += comparison.dense_ms;

@@ -37,6 +37,8 @@ class Figures {
 public:
     void add(const Comparison& comparison);
 
+    // Prompts with rows from blocks.
+    int32_t n_composed() const { return n_composed_; }
     int32_t n() const { return static_cast<int32_t>(kl_.size()); }
     double accuracy() const { return mean(n_right_); }
     double kl_mean() const;
@@ -68,6 +70,7 @@ private:
     std::vector<double> kl_;
     std::vector<double> each_prefill_ms_;
     std::map<std::string, int32_t, std::less<>> refusals_;
+    int32_t n_composed_ = 0;
     double n_right_ = 0, n_same_first_ = 0, n_same_answer_ = 0, same_share_ = 0;
     double n_exact_ = 0, n_reused_ = 0, n_recomputed_ = 0, n_computed_ = 0, mend_work_rows_ = 0;
     double prefill_ms_ = 0, dense_ms_ = 0;

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "adapters/text_model.h"
+#include "broker/core/reuse_policy.h"
 #include "broker/guard/guard.h"
-#include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
 #include "broker/quality/quality_bench.h"
 #include "index/result.h"
@@ -13,13 +13,12 @@
 
 namespace spolia {
 
-// Teaches a guard by prompts, as if a server's clients had asked them and all were shadowed.
-// Returns what it knows then, `options.rungs` and these. Fails with kUnsupported where the model
-// can't run the setting.
+// Teaches a guard by prompts, as if a server's clients had asked them in random order and all were
+// shadowed. `policy` is a guarded one. Returns what is known then, `known` included.
 Result<std::vector<RungRecord>> teach_guard(Engine& engine, const TextModel& text,
                                             std::span<const QualityPrompt> prompts,
-                                            const PolicySetting& setting,
-                                            const QualityOptions& options,
+                                            ReusePolicy policy,
+                                            const std::vector<RungRecord>& known,
                                             const QualityProgress& progress);
 
 }  // namespace spolia

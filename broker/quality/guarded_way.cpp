@@ -23,7 +23,7 @@ Result<GuardedRun> GuardedWay::run(PromptRunner& runner, const QualityPrompt& pr
         const size_t rung = *decision.rung;
         Result<PromptRun> composed = runner.composed(prompt, policy_, &policy_.ladder[rung]);
         if (!composed) return std::move(composed).error();
-        if (doubt(composed->logits) <= decision.max_doubt) {
+        if (const double left = doubt(composed->logits); left < 1 && left <= decision.max_doubt) {
             composed->prefill_ms += doubtful_ms;
             if (Status status = learn_of_served(runner, prompt, dense, risks, rung, *composed);
                 !status) {

@@ -54,6 +54,7 @@ Json kinds_json(const WayFigures& way) {
                       {"top1", rounded(figures.top1())},
                       {"recomputed_share", rounded(figures.recomputed_share())},
                       {"reused_share", rounded(figures.reused_share())},
+                      {"composed", figures.n_composed()},
                       {"refusals", refusals_json(figures)},
                       {"time_vs_dense", rounded(figures.time_share())}};
     }
@@ -81,6 +82,7 @@ Json row(const WayFigures& way) {
               {"computed", rounded(all.rows_computed())}}},
             {"recomputed_share", rounded(all.recomputed_share())},
             {"reused_share", rounded(all.reused_share())},
+            {"composed", all.n_composed()},
             {"refusals", refusals_json(all)},
             {"mend_work_share", rounded(all.mend_work_share())},
             {"prefill_ms",
@@ -136,15 +138,13 @@ TableRows refusal_table(std::span<const WayFigures> ways) {
     for (const std::string_view refusal : kRefusals) rows.front().emplace_back(refusal);
     for (const WayFigures& way : ways) {
         if (!way.guarded || way.all.n() == 0) continue;
-        rows.push_back({way.label, ""});
-        int32_t n_composed = way.all.n();
+        const double n = way.all.n();
+        rows.push_back({way.label, percent(way.all.n_composed() / n)});
         for (const std::string_view refusal : kRefusals) {
             const auto found = way.all.refusals().find(refusal);
-            const int32_t n = found == way.all.refusals().end() ? 0 : found->second;
-            n_composed -= n;
-            rows.back().push_back(percent(static_cast<double>(n) / way.all.n()));
+            const int32_t n_refused = found == way.all.refusals().end() ? 0 : found->second;
+            rows.back().push_back(percent(n_refused / n));
         }
-        rows.back()[1] = percent(static_cast<double>(n_composed) / way.all.n());
     }
     return rows;
 }

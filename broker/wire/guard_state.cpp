@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "broker/guard/ladder.h"
+
 namespace spolia {
 namespace {
 
@@ -36,6 +38,8 @@ RungRecord rung_of(const Json& json) {
     return rung;
 }
 
+Json budget_json(const GuardBudget& budget) { return {budget.max_kl, budget.min_agreement}; }
+
 // null: no limit.
 Json limit_json(double limit) { return std::isinf(limit) ? Json(nullptr) : Json(limit); }
 
@@ -48,17 +52,20 @@ Error corrupt(std::string message) { return {ErrorCode::kCorrupt, std::move(mess
 
 }  // namespace
 
-std::string guard_state_json(const Key128& model, const std::vector<RungRecord>& rungs) {
+std::string guard_state_json(const Key128& model, const GuardBudget& budget,
+                             const std::vector<RungRecord>& rungs) {
     Json list = Json::array();
     for (const RungRecord& rung : rungs) list.push_back(rung_json(rung));
     const std::string checksum = hash_text(dump(list)).hex();
     return dump({{"version", kVersion},
                  {"model", model.hex()},
+                 {"budget", budget_json(budget)},
                  {"checksum", checksum},
                  {"rungs", std::move(list)}});
 }
 
-Result<std::vector<RungRecord>> parse_guard_state(std::string_view text, const Key128& model) {
+Result<std::vector<RungRecord>> parse_guard_state(std::string_view text, const Key128& model,
+                                                  const GuardBudget& budget) {
     try {
         const Json state = Json::parse(text);
         if (state.at("version") != kVersion) return corrupt("is of another version");
@@ -67,6 +74,9 @@ Result<std::vector<RungRecord>> parse_guard_state(std::string_view text, const K
         if (state.at("checksum") != hash_text(dump(list)).hex()) return corrupt("is damaged");
         std::vector<RungRecord> rungs;
         for (const Json& json : list) rungs.push_back(rung_of(json));
+        if (state.at("budget") != budget_json(budget)) {
+            std::erase_if(rungs, [](const RungRecord& rung) { return is_dearer(rung.label); });
+        }
         return rungs;
     } catch (const Json::exception&) {
         return corrupt("is damaged");

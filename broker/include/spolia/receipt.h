@@ -26,7 +26,7 @@ struct Miss {
 
 // What happened to each token of a prompt. The token counts add up to n_prompt.
 struct Receipt {
-    std::string policy;  // dense | exact | none | epic | cacheblend | full
+    std::string policy;  // dense, exact, or the selector
     std::string fidelity;
     int32_t n_prompt = 0;
     int32_t n_exact = 0;       // KV of an equal prefix, bit by bit

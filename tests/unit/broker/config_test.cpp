@@ -56,7 +56,7 @@ TEST_F(ConfigTest, DefaultsStandAlone) {
     ASSERT_TRUE(config.ok());
     EXPECT_EQ(config->server.host, "127.0.0.1");
     EXPECT_TRUE(config->server.keys.empty());
-    EXPECT_EQ(config->reuse.policy, "cacheblend");
+    EXPECT_EQ(config->reuse.policy, "auto");
 }
 
 TEST_F(ConfigTest, FlagsBeatEnvironmentBeatsFileBeatsDefaults) {

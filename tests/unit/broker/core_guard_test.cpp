@@ -193,7 +193,7 @@ TEST_F(GuardedServiceTest, EachRequestHasItsOwnBudget) {
     EXPECT_EQ(serve().rung, kRung);
     GenerateRequest strict = request();
     strict.reuse.max_kl = 1e-6;
-    EXPECT_EQ(serve(strict).fallback, "uncalibrated") << "the dearer rungs may be good enough";
+    EXPECT_EQ(serve(strict).fallback, "over_budget");
     strict = request();
     strict.reuse.min_agreement = 1;
     EXPECT_EQ(serve(strict).fallback, "over_budget") << "nothing proves that";
@@ -368,8 +368,8 @@ TEST_F(GuardedServiceTest, SetsAsideACalibrationThatItCannotTrust) {
     core.options.shadow_time = 0;  // from here on nothing is learned, and nothing written
     core.reopen();
     const auto foreign = [&] {
-        const auto records = read_guard_file(file(), core.service().model().fingerprint);
-        return write_guard_file(file(), Key128{9, 9}, records.value());
+        const auto records = read_guard_file(file(), core.service().model().fingerprint, {});
+        return write_guard_file(file(), Key128{9, 9}, {}, records.value());
     };
     const auto flip_a_digit = [&]() -> Status {
         std::fstream bytes(file(), std::ios::in | std::ios::out | std::ios::binary);
@@ -407,7 +407,7 @@ TEST_F(GuardedServiceTest, NoticesACalibrationThatPromisesTooMuch) {
     for (uint64_t i = 0; i < 500; ++i) record.samples.push_back({.risk = 1, .kl = 0, .prompt = i});
     const std::filesystem::path path = file();
     const Key128 model = core.service().model().fingerprint;
-    ASSERT_TRUE(write_guard_file(path, model, {record}));
+    ASSERT_TRUE(write_guard_file(path, model, {}, {record}));
     core.reopen();
     int n_served = 0;
     while (serve_and_compare().fallback.empty()) ASSERT_LE(++n_served, 12) << "not noticed";

@@ -78,8 +78,10 @@ TEST(Guard, LooksUpEachBudgetAgainstTheSameSamples) {
     teach(guard, "cheap", 0.5, 0.03, 300);
     teach(guard, "dear", 0.5, 0.001, 300);
     EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).rung, 0u);
-    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.01, 0.99}).rung, 1u);
-    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.0001, 0.99}).rung, std::nullopt);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.04, 0.98}).rung, 0u);
+    EXPECT_EQ(guard.decide(rungs_at(0.5), {0.01, 0.99}).rung, std::nullopt)
+        << "what reaches the dear one under this budget is not known";
+    EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget, 1).rung, 1u);
     EXPECT_EQ(guard.decide(rungs_at(0.5), kBudget).rung, 0u);
 }
 
@@ -108,6 +110,17 @@ TEST(Guard, DemotesARungThatBreaksItsPromiseAndLetsItRecover) {
     EXPECT_EQ(guard.decide(rungs, kBudget).rung, 0u);
     EXPECT_FALSE(guard.states()[0].demoted);
     EXPECT_TRUE(guard.proving("rung"));
+}
+
+TEST(Guard, ADemotedRungServesNoOtherBudget) {
+    Guard guard(kBudget);
+    teach(guard, "rung", 1, 0, kEnough);
+    for (uint64_t i = 0; i < 2; ++i) {
+        guard.observe_served("rung", {.risk = 1, .kl = 3, .prompt = 5000 + i}, kBudget);
+    }
+    teach(guard, "rung", 1, 0.1, 2 * kEnough);
+    const GuardDecision loose = guard.decide(std::vector<RungRisk>{{"rung", 1}}, {0.5, 0.9});
+    EXPECT_EQ(loose.rung, std::nullopt) << "nobody watches it there";
 }
 
 TEST(Guard, OnePromptThatIsAskedAgainAndAgainDemotesNothing) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broker/quality/policy_setting.h"
 #include "tests/support/fake_engine.h"
 #include "tests/unit/broker/quality_fixture.h"
 
@@ -31,13 +32,14 @@ protected:
 
     std::vector<RungState> taught() {
         test::FakeEngine engine(engine_options_, control_);
-        const auto rungs = teach_guard(engine, text_, prompts_,
-                                       parse_policy(std::string("guarded:") + kCheap).value(),
-                                       options_, [&](size_t n_done, size_t) { n_done_ = n_done; });
+        const PolicySetting setting = parse_policy(std::string("guarded:") + kCheap).value();
+        const auto rungs =
+            teach_guard(engine, text_, prompts_, policy_of(setting, engine.info(), {}).value(),
+                        known_, [&](size_t n_done, size_t) { n_done_ = n_done; });
         EXPECT_TRUE(rungs.ok());
-        options_.rungs = rungs.value();
-        Guard guard(options_.budget);
-        guard.restore(options_.rungs);
+        known_ = rungs.value();
+        Guard guard(GuardBudget{});
+        guard.restore(known_);
         return guard.states();
     }
 
@@ -45,7 +47,7 @@ protected:
     test::FakeEngineControl control_;
     test::FakeEngineOptions engine_options_;
     std::vector<QualityPrompt> prompts_;
-    QualityOptions options_;
+    std::vector<RungRecord> known_;
     size_t n_done_ = 0;
 };
 
@@ -61,7 +63,9 @@ TEST_F(GuardLessonsTest, ProvesTheCheapestRungThatIsGood) {
 
 TEST_F(GuardLessonsTest, PromisesNothingForWhatIsBad) {
     control_.divergence = [](const PrefillPlan&) { return 20.0f; };
-    for (const RungState& rung : taught()) {
+    const std::vector<RungState> rungs = taught();
+    EXPECT_EQ(rungs.size(), 3u);
+    for (const RungState& rung : rungs) {
         EXPECT_TRUE(rung.serves.empty()) << rung.label;
         EXPECT_EQ(rung.n_samples, prompts_.size());
     }
