@@ -139,7 +139,7 @@ double share_in_front(int32_t layer, const ModelInfo& model) {
 }
 
 void print_text(const CheckLayerRecord& record, const std::vector<RungState>& rungs,
-                const ModelInfo& model) {
+                const GuardBudget& budget, const ModelInfo& model) {
     std::vector<std::vector<std::string>> table = {
         {"layer", "computed in front", "AUC", "rank correlation"}};
     for (const LayerScore& score : record.scores) {
@@ -161,6 +161,12 @@ void print_text(const CheckLayerRecord& record, const std::vector<RungState>& ru
         table.push_back({rung.label, std::to_string(rung.n_samples), describe(rung.serves)});
     }
     std::printf("\n%s", format_table(table).c_str());
+    const bool none =
+        std::ranges::all_of(rungs, [](const RungState& rung) { return rung.serves.empty(); });
+    if (!none) return;
+    std::printf(
+        "\nNothing may be served yet: that takes %zu prompts without a bad one (--limit).\n",
+        Trial::samples_needed(budget, Calibration::kSamplesMax));
 }
 
 void print_json(const Options& options, const CheckLayerRecord& record,
@@ -223,7 +229,7 @@ Status calibrate(const Options& options, const QualityModel& model) {
     if (options.format == "json") {
         print_json(options, *record, states, info);
     } else {
-        print_text(*record, states, info);
+        print_text(*record, states, options.budget, info);
     }
     if (options.cache_directory.empty()) return {};
     return save(options, *record, rungs, info);

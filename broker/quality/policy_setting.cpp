@@ -208,8 +208,8 @@ Result<PolicySetting> parse_policy(std::string_view text) {
     const size_t colon = text.find(':');
     const std::string_view name = text.substr(0, colon);
     if (!is_selector(name)) {
-        return invalid("policy " + std::string(text) +
-                       ": unknown name; known: " + list_of_selectors());
+        return invalid("policy " + std::string(text) + ": unknown name; known: " +
+                       list_of_selectors() + ", and guarded: in front of one");
     }
     Values values;
     if (colon != text.npos) {
