@@ -90,8 +90,7 @@ Status set_fidelity(Fidelity& field, std::string_view text) {
 }
 
 Status set_policy(std::string& field, std::string_view text) {
-    const std::vector<std::string_view> names = policy_names();
-    if (std::ranges::find(names, text) == names.end()) {
+    if (!is_policy(text)) {
         return invalid("expected one of " + list_of_policies() + ", got '" + std::string(text) +
                        "'");
     }

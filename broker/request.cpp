@@ -1,5 +1,7 @@
 #include "broker/request.h"
 
+#include <algorithm>
+
 #include "reuse/selector.h"
 
 namespace spolia {
@@ -24,6 +26,11 @@ std::vector<std::string_view> policy_names() {
     std::vector<std::string_view> names = {kAutoPolicy};
     names.insert(names.end(), selector_names().begin(), selector_names().end());
     return names;
+}
+
+bool is_policy(std::string_view name) {
+    const std::vector<std::string_view> names = policy_names();
+    return std::ranges::find(names, name) != names.end();
 }
 
 std::string list_of_policies() { return std::string(kAutoPolicy) + ", " + list_of_selectors(); }

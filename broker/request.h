@@ -23,6 +23,7 @@ inline constexpr std::string_view kAutoPolicy = "auto";
 
 // kAutoPolicy, and the selectors' names.
 std::vector<std::string_view> policy_names();
+bool is_policy(std::string_view name);
 std::string list_of_policies();  // the same, for messages: "auto, none, ..."
 
 // How much reuse a request accepts. Fields left out take the server's defaults.

@@ -17,6 +17,10 @@ double log_sum_exp(std::span<const float> logits) {
 
 }  // namespace
 
+Token top_token(std::span<const float> logits) {
+    return static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
+}
+
 double kl_divergence(std::span<const float> p_logits, std::span<const float> q_logits) {
     assert(p_logits.size() == q_logits.size() && !p_logits.empty());
     const double p_sum = log_sum_exp(p_logits);

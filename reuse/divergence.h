@@ -2,7 +2,12 @@
 
 #include <span>
 
+#include "index/token.h"
+
 namespace spolia {
+
+// The token that greedy decoding picks; the first of equals.
+Token top_token(std::span<const float> logits);
 
 // KL(p || q) in nats, of the distributions that two rows of logits stand for; never negative.
 // Infinite where it can't be told, so that a broken row counts as bad.

@@ -142,7 +142,7 @@ private:
         for (const int32_t j : {antecedent(i), antecedent_beyond(i)}) {
             if (j >= 0) hop(i, j, 1);
         }
-        for (int32_t j = i + 1; j < n_told() && j <= i + 1 + kOpeningSentences; ++j) {
+        for (int32_t j = i + 1; j < n_told() && j <= i + kOpeningSentences; ++j) {
             if (antecedent(j) == i || antecedent_beyond(j) == i) hop(i, j, 1);
         }
     }

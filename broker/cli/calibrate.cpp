@@ -166,7 +166,7 @@ void print_text(const CheckLayerRecord& record, const std::vector<RungState>& ru
     if (!none) return;
     std::printf(
         "\nNothing may be served yet: that takes %zu prompts without a bad one (--limit).\n",
-        Trial::samples_needed(budget, Calibration::kSamplesMax));
+        Calibration::samples_needed(budget));
 }
 
 void print_json(const Options& options, const CheckLayerRecord& record,

@@ -172,12 +172,12 @@ void check_guard(const Config& config, const ModelInfo& model, Findings& finding
         read_guard_file(path, model.fingerprint, config.reuse.budget);
     if (!records.ok()) {
         const bool none = records.error().code == ErrorCode::kNotFound;
-        return findings.add("guard", none ? Verdict::kOk : Verdict::kWarning,
-                            none ? "not calibrated yet: guarded requests run dense until " +
-                                       std::to_string(Trial::samples_needed(
-                                           config.reuse.budget, Calibration::kSamplesMax)) +
-                                       " of them were compared"
-                                 : records.error().message + "; it will be set aside");
+        return findings.add(
+            "guard", none ? Verdict::kOk : Verdict::kWarning,
+            none ? "not calibrated yet: guarded requests run dense until " +
+                       std::to_string(Calibration::samples_needed(config.reuse.budget)) +
+                       " of them were compared"
+                 : records.error().message + "; it will be set aside");
     }
     Guard guard(config.reuse.budget);
     guard.restore(*records);

@@ -61,11 +61,7 @@ ServingPlan plan_guarded(PlanInput input, const PreparedPrompt& prompt, const Fi
 
 double risk_of(const Selector& selector, std::span<const PlannedBlock> blocks,
                const PromptOutline& outline) {
-    std::vector<PassiveSpan> spans;
-    for (const PlannedBlock& block : blocks) {
-        spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
-    }
-    return selector.pick({spans, &outline}).risk;
+    return selector.pick({passive_spans(blocks), &outline}).risk;
 }
 
 void restart_dearer(Guard& guard, std::span<const Rung> ladder, size_t rung) {

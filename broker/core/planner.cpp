@@ -239,10 +239,7 @@ private:
 
     // As AdaptiveSelector will pick: it needs nothing but the text.
     void count_picked(std::vector<PlannedBlock>& blocks) const {
-        std::vector<PassiveSpan> spans;
-        for (const PlannedBlock& block : blocks) {
-            spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
-        }
+        const std::vector<PassiveSpan> spans = passive_spans(blocks);
         const AdaptiveSelector selector(params().weight_min, params().check_layer,
                                         params().deviation_min);
         auto block = blocks.begin();
@@ -280,6 +277,14 @@ void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_toke
 int32_t PromptPlan::n_dense() const {
     const auto first_composed = std::ranges::find(blocks, false, &PlannedBlock::exact);
     return first_composed == blocks.end() ? n_prompt : first_composed->row;
+}
+
+std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks) {
+    std::vector<PassiveSpan> spans;
+    for (const PlannedBlock& block : blocks) {
+        spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
+    }
+    return spans;
 }
 
 PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held) {

@@ -94,6 +94,9 @@ struct PromptPlan {
 // that all others attend to.
 PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs);
 
+// The rows of composed blocks, as selectors take them.
+std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks);
+
 // The block as an engine takes it; `held` is the one under its key, pinned.
 PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held);
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "broker/log.h"
-#include "reuse/divergence.h"
 
 namespace spolia {
 namespace {
@@ -135,12 +134,8 @@ PromptFiller::PinnedPlan PromptFiller::plan_and_pin(const PlanInput& input,
     }
 }
 
-// Two tokens that are equally likely leave doubt whatever the rung serves, and so does what is no
-// distribution at all.
 bool PromptFiller::in_doubt(int32_t sequence, const ServingPlan& serving) const {
-    if (serving.rung == nullptr) return false;
-    const double left = doubt(engine_.logits(sequence));
-    return left >= 1 || left > serving.max_doubt;
+    return serving.rung != nullptr && leaves_doubt(engine_.logits(sequence), serving.max_doubt);
 }
 
 PromptFiller::PinnedPlan PromptFiller::after_failure(PlanInput input,

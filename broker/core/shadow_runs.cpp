@@ -154,19 +154,21 @@ void ShadowRuns::learn(Job& job, std::vector<float> logits) {
     ++n_unsaved_;
     const GuardChange change =
         served ? learn_of_served(job, rung, sample) : observe(job, rung, sample);
-    if (change != GuardChange::kNone) reach_changed(job.ladder[rung].label);
+    if (change != GuardChange::kNone) reach_changed(job, rung);
     if (change == GuardChange::kDemotion) save();
 }
 
-// Other requests reach the rungs behind this one now than those that wait here.
-void ShadowRuns::reach_changed(const std::string& label) {
+// Other requests reach the rungs behind this one now than those that wait here. Jobs whose ladder
+// has a rung of the same label have the same ladder.
+void ShadowRuns::reach_changed(const Job& changed, size_t rung) {
+    const std::string& label = changed.ladder[rung].label;
     for (Job& job : jobs_) {
-        const auto changed = std::ranges::find(job.ladder, label, &Rung::label);
-        if (changed == job.ladder.end()) continue;
-        const auto rung = static_cast<size_t>(changed - job.ladder.begin());
+        if (rung >= job.ladder.size() || job.ladder[rung].label != label) continue;
         std::erase_if(job.wanted, [&](size_t wanted) { return wanted > rung; });
+    }
+    {
         MutexLock lock(state_.mutex);
-        restart_dearer(state_.guard, job.ladder, rung);
+        restart_dearer(state_.guard, changed.ladder, rung);
     }
     // The one in front is at work.
     const auto waiting = std::next(jobs_.begin());

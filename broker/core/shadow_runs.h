@@ -72,7 +72,7 @@ private:
                                        const PrefillTick& tick);
     Result<std::vector<float>> prefill(const Job& job, PrefillPlan plan, const PrefillTick& tick);
     void learn(Job& job, std::vector<float> logits);
-    void reach_changed(const std::string& label);
+    void reach_changed(const Job& changed, size_t rung);
     GuardChange observe(const Job& job, size_t rung, const GuardSample& sample);
     GuardChange learn_of_served(const Job& job, size_t rung, const GuardSample& sample);
     void suspect(const Job& job, const RungTrace& rung);

@@ -19,6 +19,12 @@ class Calibration {
 public:
     static constexpr size_t kSamplesMax = 4000;
 
+    // How many prove a setting that is never bad; more than kSamplesMax where no number up to it
+    // does.
+    static size_t samples_needed(const GuardBudget& budget) {
+        return Trial::samples_needed(budget, kSamplesMax);
+    }
+
     // Where there are too many, the older half goes: an old good time must not hide a bad one now,
     // nor the other way round. False, and nothing changes, where the prompt is known.
     bool add(const GuardSample& sample);

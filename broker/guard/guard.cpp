@@ -56,7 +56,7 @@ const Guard::Rung* Guard::find(std::string_view label) const {
 GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& budget,
                             size_t first) const {
     GuardDecision decision{.rung = {}, .refusal = kOverBudget};
-    const size_t n_needed = Trial::samples_needed(budget, Calibration::kSamplesMax);
+    const size_t n_needed = Calibration::samples_needed(budget);
     for (size_t i = first; i < rungs.size(); ++i) {
         if (i > 0 && budget != budget_) break;
         const Rung* known = find(rungs[i].label);
@@ -79,7 +79,7 @@ GuardDecision Guard::decide(std::span<const RungRisk> rungs, const GuardBudget& 
 }
 
 bool Guard::learning(std::string_view label) const {
-    if (Trial::samples_needed(budget_, Calibration::kSamplesMax) > Calibration::kSamplesMax) {
+    if (Calibration::samples_needed(budget_) > Calibration::kSamplesMax) {
         return false;
     }
     const Rung* known = find(label);

@@ -32,6 +32,10 @@ struct GuardSample {
 GuardSample compare_first_token(double risk, std::span<const Token> prompt,
                                 std::span<const float> dense, std::span<const float> composed);
 
+// Whether a composed first token is not to be sent. Two tokens that are equally likely leave doubt
+// whatever the limit, and so does what is no distribution at all.
+bool leaves_doubt(std::span<const float> composed, double max_doubt);
+
 // Not a number is over any budget.
 inline bool is_over(double kl, const GuardBudget& budget) { return !(kl <= budget.max_kl); }
 

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "broker/core/guarded_plan.h"
-#include "reuse/divergence.h"
 
 namespace spolia {
 
@@ -23,7 +22,7 @@ Result<GuardedRun> GuardedWay::run(PromptRunner& runner, const QualityPrompt& pr
         const size_t rung = *decision.rung;
         Result<PromptRun> composed = runner.composed(prompt, policy_, &policy_.ladder[rung]);
         if (!composed) return std::move(composed).error();
-        if (const double left = doubt(composed->logits); left < 1 && left <= decision.max_doubt) {
+        if (!leaves_doubt(composed->logits, decision.max_doubt)) {
             composed->prefill_ms += doubtful_ms;
             if (Status status = learn_of_served(runner, prompt, dense, risks, rung, *composed);
                 !status) {

@@ -13,10 +13,6 @@ bool is_letter_or_digit(char c) { return is_letter(c) || is_digit(c); }
 
 }  // namespace
 
-Token top_token(std::span<const float> logits) {
-    return static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
-}
-
 Agreement agreement(std::span<const Token> reference, std::span<const Token> tokens) {
     const auto [end, other_end] = std::ranges::mismatch(reference, tokens);
     const bool equal = end == reference.end() && other_end == tokens.end();

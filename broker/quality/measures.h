@@ -10,9 +10,6 @@
 
 namespace spolia {
 
-// The token that greedy decoding picks; the first of equals.
-Token top_token(std::span<const float> logits);
-
 struct Agreement {
     double share = 1;   // of the reference's tokens, those in front of the first difference
     bool equal = true;  // to the end

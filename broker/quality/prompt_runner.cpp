@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "broker/core/text_assembler.h"
-#include "broker/quality/measures.h"
+#include "reuse/divergence.h"
 
 namespace spolia {
 namespace {

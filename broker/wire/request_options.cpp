@@ -127,8 +127,7 @@ void refuse_unsupported(Fields& body) {
 void read_policy(Fields& fields, ReuseOptions& reuse) {
     const std::string* policy = fields.string("policy");
     if (policy == nullptr) return;
-    const std::vector<std::string_view> names = policy_names();
-    if (std::ranges::find(names, *policy) == names.end()) {
+    if (!is_policy(*policy)) {
         return fields.fail("policy", "must be one of " + list_of_policies());
     }
     reuse.policy = *policy;

@@ -27,7 +27,7 @@ constexpr auto kChunk = SegmentRole::kChunk;
 constexpr auto kQuery = SegmentRole::kQuery;
 
 constexpr float kFar = 20;  // another first token, and a KL far over any budget
-const int kEnough = static_cast<int>(Trial::samples_needed({}, Calibration::kSamplesMax));
+const int kEnough = static_cast<int>(Calibration::samples_needed({}));
 constexpr const char* kRung = "epic:head_rows=4";
 
 struct Folder {

@@ -31,7 +31,7 @@ TEST(BinomialTail, AddsUpTheChances) {
 }
 
 // Samples that prove a flawless rung under the default budget.
-const size_t kEnough = Trial::samples_needed(kBudget, Calibration::kSamplesMax);
+const size_t kEnough = Calibration::samples_needed(kBudget);
 
 std::vector<RungRisk> rungs_at(double risk) { return {{"cheap", risk}, {"dear", risk}}; }
 

@@ -9,11 +9,6 @@
 namespace spolia {
 namespace {
 
-TEST(QualityMeasures, TopTokenIsTheFirstOfTheLargest) {
-    EXPECT_EQ(top_token(std::vector<float>{-3, 2, 2, 1}), 1);
-    EXPECT_EQ(top_token(std::vector<float>{-3}), 0);
-}
-
 TEST(QualityMeasures, AgreementCountsTokensBeforeTheFirstDifference) {
     const std::vector<Token> dense = {5, 6, 7, 8};
     const auto expect = [&](std::vector<Token> tokens, double share, bool equal) {

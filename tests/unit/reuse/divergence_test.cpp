@@ -62,6 +62,11 @@ TEST(KlDivergence, OfTokensThatCanNotComeIsToldApart) {
     EXPECT_EQ(kl_divergence(broken, both), std::numeric_limits<double>::infinity());
 }
 
+TEST(TopToken, IsTheFirstOfTheLargest) {
+    EXPECT_EQ(top_token(std::vector<float>{-3, 2, 2, 1}), 1);
+    EXPECT_EQ(top_token(std::vector<float>{-3}), 0);
+}
+
 TEST(Doubt, IsSmallWhereOneTokenStandsOut) {
     EXPECT_NEAR(doubt(std::vector<float>{0, 0, 0, 0}), 1, 1e-12);
     EXPECT_NEAR(doubt(std::vector<float>{5, 40, 5}), 0, 1e-12);
