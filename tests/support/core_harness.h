@@ -56,6 +56,19 @@ public:
 
     Service& service() { return *service_; }
 
+    // Ends the service where a test's scope ends: declared behind the locals that hooks of
+    // `control` refer to, it keeps the engine thread, shadows included, from outliving them.
+    class EndsFirst {
+    public:
+        explicit EndsFirst(CoreHarness& core) : core_(core) {}
+        ~EndsFirst() { core_.service_.reset(); }
+        EndsFirst(const EndsFirst&) = delete;
+        EndsFirst& operator=(const EndsFirst&) = delete;
+
+    private:
+        CoreHarness& core_;
+    };
+
     FakeEngineOptions engine_options;
     ServiceOptions options;
     FakeEngineControl control;

@@ -211,6 +211,7 @@ TEST_F(GuardedServiceTest, ComputesDenselyWhatItComposedWithTooMuchDoubt) {
     const auto doubtful = [](const PrefillPlan& plan) {
         return std::accumulate(plan.tokens.begin(), plan.tokens.end(), 0) % 4 == 0;
     };
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.certainty = [&](const PrefillPlan& plan) { return doubtful(plan) ? 0 : kFar; };
     core.control.divergence = [&](const PrefillPlan& plan) { return doubtful(plan) ? 2.5f : 0; };
     core.options.reuse.budget = {100, 0.99};
@@ -250,6 +251,7 @@ TEST_F(GuardedServiceTest, AsksTheNextRungWhereOneLeavesDoubt) {
         const bool hard = std::accumulate(plan.tokens.begin(), plan.tokens.end(), 0) % 2 == 0;
         return hard && n_picked(plan) < 8;
     };
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.certainty = [&](const PrefillPlan& plan) { return doubtful(plan) ? 0 : kFar; };
     core.control.divergence = [&](const PrefillPlan& plan) { return doubtful(plan) ? 2.5f : 0; };
     core.options.reuse.budget = {100, 0.99};
@@ -315,6 +317,7 @@ TEST_F(GuardedServiceTest, NoticesADivergenceThatRisesAndRecoversWhenItFalls) {
 TEST_F(GuardedServiceTest, NoticesADamagedBlockThatPassesEveryCheckAndMakesItAnew) {
     std::atomic<int64_t> damaged_until = 0;  // blocks encoded so far, or fewer, may be damaged
     const std::string first_chunk = words(1, 60);
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.divergence = [&](const PrefillPlan& plan) {
         for (const PlacedBlock& block : plan.blocks) {
             const bool is_first = block.block->meta().tokens.front() == first_chunk.front();
@@ -422,6 +425,7 @@ TEST_F(GuardedServiceTest, ARequestThatWaitsEndsAShadow) {
     // A dense shadow has more than one batch; the composed request has not.
     std::atomic<bool> armed = true;
     CoreHarness::Run second;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int) {
         if (armed.exchange(false)) second = core.submit(request(), second);
     };
@@ -442,6 +446,7 @@ TEST_F(GuardedServiceTest, GivesUpAShadowThatIsAlwaysInTheWay) {
     calibrate();
     std::vector<CoreHarness::Run> others(20);
     std::atomic<size_t> n_others = 0;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int) {
         if (n_others >= others.size()) return;
         GenerateRequest other = core.request({{kQuery, "?"}}, 1, Fidelity::kExact);
@@ -459,6 +464,7 @@ TEST_F(GuardedServiceTest, AShadowThatFailsDoesNoHarm) {
     open();
     calibrate();
     std::atomic<bool> armed = true;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int) {
         if (armed.exchange(false)) core.control.prefills_to_fail = 1;
     };
@@ -478,6 +484,7 @@ TEST_F(GuardedServiceTest, AShadowThatFailsTeachesNothingAboutOtherRungs) {
     calibrate();
     const size_t n_samples = rung().n_samples;
     std::atomic<bool> armed = true;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int) {
         if (armed.exchange(false)) core.control.prefills_to_fail = 1;
     };

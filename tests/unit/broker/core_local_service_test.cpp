@@ -267,6 +267,7 @@ TEST_F(LocalServiceTest, ARequestDoesNotWaitForAChunkThatIsEncoded) {
     core.open();
     CoreHarness::Run urgent;
     std::vector<int64_t> prefills_before;  // each attempt
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.before_encode = [&] {
         prefills_before.push_back(core.control.n_prefills);
         if (prefills_before.size() == 1) urgent = core.submit(core.request({{kQuery, "now"}}));
@@ -284,6 +285,7 @@ TEST_F(LocalServiceTest, ABusyServerGetsItsChunksToo) {
     core.engine_options.n_sequences = 8;
     core.open();
     std::vector<CoreHarness::Run> urgent;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.before_encode = [&] {
         urgent.push_back(core.submit(core.request({{kQuery, "now"}})));
     };
@@ -308,6 +310,7 @@ TEST_F(LocalServiceTest, SaysThatAChunkIsQueuedUntilItIsEncoded) {
         return std::string("no chunk");
     };
     std::vector<std::string> reasons;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.before_encode = [&] { reasons.push_back(reason(request)); };
     EXPECT_EQ(reason(request), "first_sight");
     core.run(core.request({{kChunk, words(1, 60)}, {kQuery, "what?"}}));
@@ -504,6 +507,7 @@ TEST_F(LocalServiceTest, CancelsInEveryPhase) {
 
     // While prefilling, from a batch's end.
     std::atomic<bool> armed = true;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int batch) {
         if (batch == 1 && armed.exchange(false)) core.service().cancel(second.id + 1);
     };
@@ -527,6 +531,7 @@ TEST_F(LocalServiceTest, RefusesBeyondTheQueue) {
     core.open();
     std::atomic<bool> blocked = true;
     std::atomic<bool> reached = false;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.before_prefill = [&] {
         reached = true;
         while (blocked) std::this_thread::yield();
@@ -624,6 +629,7 @@ TEST_F(LocalServiceTest, StreamsGoOnWhileAnotherPromptIsComputed) {
     while (n_texts < 2) std::this_thread::yield();
     std::atomic<int64_t> decodes_at_first_batch = -1;
     std::atomic<int64_t> decodes_at_last_batch = -1;
+    const CoreHarness::EndsFirst ends_first(core);
     core.control.between_batches = [&](int batch) {
         (batch == 0 ? decodes_at_first_batch : decodes_at_last_batch) =
             core.control.n_decodes.load();
