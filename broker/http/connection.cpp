@@ -70,17 +70,15 @@ Connection::Awaitable<void> Connection::run() {
 }
 
 void Connection::drain() {
+    announce_end();
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
-        self->draining_ = true;
         if (self->waiting_) self->stream_.close();
     });
 }
 
 void Connection::abort() {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] {
-        self->draining_ = true;
-        self->stream_.close();
-    });
+    announce_end();
+    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->stream_.close(); });
 }
 
 Connection::Awaitable<bool> Connection::wait_for_request() {

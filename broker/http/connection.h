@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -21,7 +22,8 @@
 namespace spolia {
 
 // One client's connection: requests one after the other, each answered before the next is read.
-// Everything runs on the socket's strand; drain() and abort() may be called from any thread.
+// Everything runs on the socket's strand; announce_end(), drain() and abort() may be called from
+// any thread.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
     Connection(boost::asio::ip::tcp::socket socket, const ServerConfig& config,
@@ -30,6 +32,8 @@ public:
     // Serves until the client or the server ends it.
     boost::asio::awaitable<void> run();
 
+    // Answers from here on say that they are the connection's last.
+    void announce_end() { draining_ = true; }
     // Ends the connection once the request being served is answered; at once when there is none.
     void drain();
     // Ends it now. What is being generated is cancelled.
@@ -83,7 +87,7 @@ private:
     const ServerConfig& config_;
     const Router& router_;
     bool waiting_ = false;  // for a request's first byte
-    bool draining_ = false;
+    std::atomic<bool> draining_ = false;
 };
 
 }  // namespace spolia

@@ -192,6 +192,8 @@ void HttpServer::Impl::stop() {
         error_code ignored;
         acceptor_.close(ignored);
     });
+    // All know before any closes: what a client sees of one holds for the others.
+    for (const auto& connection : connections()) connection->announce_end();
     for (const auto& connection : connections()) connection->drain();
     auto deadline =
         std::chrono::steady_clock::now() + std::chrono::milliseconds(config_.stop_grace_ms);
