@@ -74,7 +74,8 @@ struct PlacedBlock {
     // The rows are those that dense compute leaves here, bit by bit: pages of a prefix chain behind
     // exact rows. They are never recomputed.
     bool exact = false;
-    bool settled = false;  // see PassiveSpan
+    bool settled = false;                 // see PassiveSpan
+    const KnownContext* known = nullptr;  // the same
 };
 
 struct PrefillPlan {
@@ -116,6 +117,18 @@ struct DecodeItem {
     Token token = 0;
 };
 
+// Rows [begin, begin + tokens.size()) of a sequence, and what they are to be called.
+struct Capture {
+    int32_t sequence = 0;
+    int32_t begin = 0;
+    Key128 key;
+    Key128 left_context;
+    // kExact: a page of a prefix chain, which keeps its position (frame_row = begin). Others, rows
+    // of a chunk, go into the canonical frame.
+    Provenance provenance = Provenance::kExact;
+    std::span<const Token> tokens;
+};
+
 // A loaded model with a KV cache of several sequences. Everything but info(), limits(), memory()
 // and sink_prefix() is called by one thread, the engine thread, only.
 class Engine {
@@ -145,12 +158,8 @@ public:
                                                              std::span<const Token> tokens,
                                                              const PrefillTick& tick) = 0;
 
-    // Copies rows [begin, begin + tokens.size()) of a sequence into a block that keeps their
-    // position (frame_row = begin), for pages of a prefix chain.
-    virtual Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
-                                                          const Key128& key,
-                                                          const Key128& left_context,
-                                                          std::span<const Token> tokens) = 0;
+    // Copies rows that a sequence holds into a block. kUnsupported where support is kExactOnly.
+    virtual Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) = 0;
 
     // Tokens of the sink prefix that isolated blocks are encoded behind.
     virtual std::span<const Token> sink_prefix() const = 0;

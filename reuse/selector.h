@@ -13,11 +13,26 @@
 
 namespace spolia {
 
+// What the rows of a block made behind other text (an anchor's) have in them of the prompt they are
+// placed in. Those of an isolated block have nothing.
+struct KnownContext {
+    // Parts of the prompt (Sentence::part) in front of the block that its rows attended to, in
+    // this order. Ascending.
+    std::vector<int32_t> parts;
+    // Of these and the block's own part, those that followed the same part where the block was
+    // made as they do here. Ascending.
+    std::vector<int32_t> adjoining;
+    // Words (PromptOutline::words) of text that its rows attended to and that is not in front of
+    // them here. Ascending.
+    std::vector<uint64_t> lost;
+};
+
 // The rows that one placed block covers in the prompt.
 struct PassiveSpan {
     TokenSpan rows;
     // The block stands directly behind the very prefix it was made behind: nothing to mend.
     bool settled = false;
+    const KnownContext* known = nullptr;  // null: nothing; outlives the span
 };
 
 // What a selector may look at before anything is computed.

@@ -177,9 +177,9 @@ private:
     }
 
     std::vector<TracedRun> find_runs() {
+        find_needs();
         std::vector<TracedRun> runs;
         for (int32_t i = 0; i < n_told(); ++i) {
-            need(i) = find_need(i);
             const float weight = path(i) > 0            ? path(i) * need(i)
                                  : need(i) > kNeedAlone ? kWeightOffPath * need(i)
                                                         : 0;
@@ -194,18 +194,63 @@ private:
         return runs;
     }
 
-    // How much a sentence leans on text in front of its chunk. Sentences in front of it have theirs
-    // already.
-    float find_need(int32_t i) {
-        if (refers_beyond(i) && has_text_in_front(i)) return 1;
-        float most = kNeedAlone;
-        if (const int32_t j = antecedent(i); j >= 0) most = std::max(most, need(j));
+    // How much each sentence leans on text that its block was made without.
+    void find_needs() {
+        for (int32_t i = 0; i < n_told(); ++i) need(i) = find_need(i, nullptr, need_);
+        // Seen from another block the same sentences may be known: each has a view of its own.
+        std::vector<float> seen(told_.size());
+        std::vector<std::pair<int32_t, float>> found;
+        for (const PassiveSpan& span : spans_) {
+            if (span.known != nullptr && !span.settled) look_from(span, seen, found);
+        }
+        for (const auto& [i, most] : found) need(i) = most;
+    }
+
+    void look_from(const PassiveSpan& span, std::vector<float>& seen,
+                   std::vector<std::pair<int32_t, float>>& found) const {
+        for (int32_t i = 0; i < n_told() && sentence(i).rows.begin < span.rows.end; ++i) {
+            const bool own = sentence(i).rows.end > span.rows.begin;
+            if (!own && !std::ranges::binary_search(span.known->parts, sentence(i).part)) continue;
+            seen[static_cast<size_t>(i)] = find_need(i, span.known, seen);
+            if (own) found.emplace_back(i, seen[static_cast<size_t>(i)]);
+        }
+    }
+
+    // `needs` are those of the sentences in front of it, of its own part and of known ones.
+    float find_need(int32_t i, const KnownContext* known, std::span<const float> needs) const {
+        float most = std::max(kNeedAlone, need_of_lost(i, known));
+        if (refers_beyond(i) && has_text_in_front(i)) {
+            const int32_t j = antecedent_beyond(i);
+            const bool knows = j >= 0 && known != nullptr &&
+                               std::ranges::binary_search(known->adjoining, sentence(i).part);
+            if (!knows) return 1;
+            most = std::max(most, needs[static_cast<size_t>(j)]);
+        }
+        if (const int32_t j = antecedent(i); j >= 0) {
+            most = std::max(most, needs[static_cast<size_t>(j)]);
+        }
         for (const auto& [sentences, weight] : mentions_in(i)) {
             if (weight < kPathMin) continue;
             for (const int32_t j : sentences) {
                 if (j >= i) break;
-                most = std::max(most, same_part(i, j) ? weight * need(j) : weight);
+                const bool knows =
+                    same_part(i, j) || (known != nullptr &&
+                                        std::ranges::binary_search(known->parts, sentence(j).part));
+                most = std::max(most, knows ? weight * needs[static_cast<size_t>(j)] : weight);
             }
+        }
+        return most;
+    }
+
+    // Of words shared with text that was in front of it elsewhere, and is not here.
+    float need_of_lost(int32_t i, const KnownContext* known) const {
+        if (known == nullptr || known->lost.empty()) return 0;
+        float most = 0;
+        const Sentence& of = sentence(i);
+        for (uint32_t word = of.word_begin; word < of.word_end; ++word) {
+            if (!std::ranges::binary_search(known->lost, outline_.words[word])) continue;
+            const float weight = mentions_of_word_[word].weight;
+            if (weight >= kPathMin) most = std::max(most, weight);
         }
         return most;
     }

@@ -30,8 +30,10 @@ struct TracedRun {
 // with less weight to later text, unless the question is about all there is. And a sentence leans
 // on what its block was made without where it shares a rare word with EARLIER text of ANOTHER
 // chunk, refers back over its chunk's border, or leans on a sentence of its own chunk that does.
-// One that leans on nothing weighs less; off the path one that leans on something weighs next to
-// nothing, for its risk: words do not show all that a question is about.
+// Text that the block did attend to where it was made (PassiveSpan::known) counts as text of its
+// own chunk; words that it shares with text it attended to only there count like those of another
+// chunk. One that leans on nothing weighs less; off the path one that leans on something weighs
+// next to nothing, for its risk: words do not show all that a question is about.
 //
 // Only the text of chunks counts, whether they are reused or not. System text, glue and query are
 // computed in their place, so they hold nothing stale to mend or to follow; that instructions share

@@ -130,6 +130,7 @@ public:
     Result<PrefillReport> prefill(const PrefillPlan& plan, const PrefillTick& tick);
     Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens,
                                             const PrefillTick& tick);
+    Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) const;
     BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
     EngineMemory memory() const { return {kv_cache_bytes_, staging_bytes_, compute_bytes_}; }
 
@@ -430,6 +431,25 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::encode(const Key128& key,
     return span_encode(*cache_, scratch_sequence(), sink_, std::move(meta), rope_.spec, tick);
 }
 
+Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::capture(const Capture& rows) const {
+    if (info_.support == ReuseSupport::kExactOnly) {
+        return Error{ErrorCode::kUnsupported, "no blocks for this model: " + info_.support_reason};
+    }
+    const int32_t end = rows.begin + static_cast<int32_t>(rows.tokens.size());
+    if (rows.tokens.empty() || rows.begin < 0 || rows.sequence < 0 ||
+        rows.sequence >= limits_.n_sequences || end > cache_->n_rows(rows.sequence)) {
+        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows to capture"};
+    }
+    BlockMeta meta = block_meta(rows.key, rows.tokens);
+    meta.provenance = rows.provenance;
+    meta.left_context = rows.left_context;
+    const bool page = rows.provenance == Provenance::kExact;
+    if (page) meta.frame_row = rows.begin;
+    std::unique_ptr<KvBlock> block = copy_rows(*cache_, rows.sequence, rows.begin, std::move(meta));
+    if (!page) shift_block(*block, rope_.spec, -rows.begin);
+    return block;
+}
+
 void LlamaEngine::Impl::note_memory() {
     staging_bytes_ = cache_->staging().capacity_bytes();
     compute_bytes_ =
@@ -485,24 +505,8 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::encode_isolated(const Key128& key,
     return impl_->encode(key, tokens, tick);
 }
 
-Result<std::unique_ptr<KvBlock>> LlamaEngine::capture_page(int32_t sequence, int32_t begin,
-                                                           const Key128& key,
-                                                           const Key128& left_context,
-                                                           std::span<const Token> tokens) {
-    if (impl_->info_.support == ReuseSupport::kExactOnly) {
-        return Error{ErrorCode::kUnsupported,
-                     "no blocks for this model: " + impl_->info_.support_reason};
-    }
-    const int32_t end = begin + static_cast<int32_t>(tokens.size());
-    if (tokens.empty() || begin < 0 || sequence < 0 || sequence >= limits().n_sequences ||
-        end > impl_->cache_->n_rows(sequence)) {
-        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows to capture"};
-    }
-    BlockMeta meta = impl_->block_meta(key, tokens);
-    meta.provenance = Provenance::kExact;
-    meta.left_context = left_context;
-    meta.frame_row = begin;
-    return copy_rows(*impl_->cache_, sequence, begin, std::move(meta));
+Result<std::unique_ptr<KvBlock>> LlamaEngine::capture(const Capture& rows) {
+    return impl_->capture(rows);
 }
 
 }  // namespace spolia

@@ -60,7 +60,7 @@ Result<PrefillRows> prefill_rows(const PrefillPlan& plan, int32_t n_ctx, const K
         }
         for (int32_t row = behind; row < begin; ++row) rows.fresh.push_back(row);
         if (!placed.exact && end > begin) {
-            rows.passive.push_back({{begin, end}, placed.settled});
+            rows.passive.push_back({{begin, end}, placed.settled, placed.known});
             rows.n_covered += end - begin;
         }
         behind = begin + placed.n_rows;

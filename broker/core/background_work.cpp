@@ -117,8 +117,11 @@ bool BackgroundWork::step_page() {
 }
 
 Status BackgroundWork::capture(const SequenceTable::Page& page, const Key128& key) {
-    Result<std::unique_ptr<KvBlock>> block =
-        engine_.capture_page(page.sequence, page.begin, key, page.previous, page.tokens);
+    Result<std::unique_ptr<KvBlock>> block = engine_.capture({.sequence = page.sequence,
+                                                              .begin = page.begin,
+                                                              .key = key,
+                                                              .left_context = page.previous,
+                                                              .tokens = page.tokens});
     if (!block) return std::move(block).error();
     Result<BlockPin> inserted = store_.insert(std::move(block).value());
     if (!inserted) return std::move(inserted).error();

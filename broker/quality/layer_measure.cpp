@@ -42,7 +42,11 @@ Status add_deviations(Engine& engine, const QualityPrompt& prompt, const PlacedB
     const auto tokens = std::span(prompt.tokens)
                             .subspan(static_cast<size_t>(placed.row), static_cast<size_t>(n_rows));
     const Result<std::unique_ptr<KvBlock>> dense =
-        engine.capture_page(PromptRunner::kSequence, placed.row, {}, {}, tokens);
+        engine.capture({.sequence = PromptRunner::kSequence,
+                        .begin = placed.row,
+                        .key = {},
+                        .left_context = {},
+                        .tokens = tokens});
     if (!dense.ok()) return dense.error();
     const auto old = placed_rows(placed, n_rows, engine.info().rope);
     for (size_t layer = 0; layer < deviations.size(); ++layer) {

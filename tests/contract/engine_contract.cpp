@@ -82,8 +82,8 @@ std::unique_ptr<KvBlock> EngineContract::encode(std::span<const Token> tokens) {
 
 std::unique_ptr<KvBlock> EngineContract::page(int32_t sequence, int32_t begin,
                                               std::span<const Token> tokens) {
-    auto block =
-        engine_->capture_page(sequence, begin, hash_text("page"), hash_text("left"), tokens);
+    auto block = engine_->capture(
+        {sequence, begin, hash_text("page"), hash_text("left"), Provenance::kExact, tokens});
     return block ? std::move(block).value() : nullptr;
 }
 

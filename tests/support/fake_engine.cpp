@@ -317,36 +317,38 @@ Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
     return make_block(std::move(meta), std::span(states).subspan(options_.sink_prefix.size()));
 }
 
-Result<std::unique_ptr<KvBlock>> FakeEngine::capture_page(int32_t sequence, int32_t begin,
-                                                          const Key128& key,
-                                                          const Key128& left_context,
-                                                          std::span<const Token> tokens) {
+Result<std::unique_ptr<KvBlock>> FakeEngine::capture(const Capture& wanted) {
     check_thread();
     ++control_.n_captures;
     if (options_.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported, "exact prefixes only"};
     }
-    const auto& rows = sequences_[sequence].rows;
-    if (begin + tokens.size() > rows.size()) {
-        control_.violation("a page beyond the sequence is captured");
-        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the page"};
+    const auto& rows = sequences_[wanted.sequence].rows;
+    const auto begin = static_cast<size_t>(wanted.begin);
+    if (begin + wanted.tokens.size() > rows.size()) {
+        control_.violation("rows beyond the sequence are captured");
+        return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows"};
     }
     std::vector<Token> all;
     std::vector<State> states;
-    for (size_t i = 0; i < begin + tokens.size(); ++i) {
+    for (size_t i = 0; i < begin + wanted.tokens.size(); ++i) {
         all.push_back(rows[i].token);
-        if (i >= static_cast<size_t>(begin)) states.push_back(rows[i].state);
+        if (i >= begin) states.push_back(rows[i].state);
     }
-    check(std::equal(tokens.begin(), tokens.end(), all.begin() + begin), "wrong tokens in a page");
-    const std::vector<State> dense = dense_states(all);
-    check(std::equal(states.begin(), states.end(), dense.begin() + begin),
-          "a page of rows that are not exact is captured");
+    check(std::ranges::equal(wanted.tokens, std::span(all).subspan(begin)),
+          "wrong tokens are captured");
+    const bool page = wanted.provenance == Provenance::kExact;
+    if (wanted.provenance != Provenance::kApproximate) {
+        const std::vector<State> dense = dense_states(all);
+        check(std::ranges::equal(states, std::span(dense).subspan(begin)),
+              "rows that are not exact are captured");
+    }
     BlockMeta meta;
-    meta.key = key;
-    meta.left_context = left_context;
-    meta.provenance = Provenance::kExact;
-    meta.frame_row = begin;
-    meta.tokens.assign(tokens.begin(), tokens.end());
+    meta.key = wanted.key;
+    meta.left_context = wanted.left_context;
+    meta.provenance = wanted.provenance;
+    meta.frame_row = page ? wanted.begin : 0;
+    meta.tokens.assign(wanted.tokens.begin(), wanted.tokens.end());
     return make_block(std::move(meta), states);
 }
 

@@ -89,9 +89,7 @@ public:
     Result<std::unique_ptr<KvBlock>> encode_isolated(const Key128& key,
                                                      std::span<const Token> tokens,
                                                      const PrefillTick& tick) override;
-    Result<std::unique_ptr<KvBlock>> capture_page(int32_t sequence, int32_t begin,
-                                                  const Key128& key, const Key128& left_context,
-                                                  std::span<const Token> tokens) override;
+    Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) override;
     std::span<const Token> sink_prefix() const override { return options_.sink_prefix; }
 
     // The states that dense compute leaves.

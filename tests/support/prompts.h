@@ -67,7 +67,8 @@ inline std::unique_ptr<Selector> selector(const std::string& policy,
 inline std::unique_ptr<KvBlock> page_of(Engine& engine, int32_t sequence, int32_t begin,
                                         int32_t n_rows) {
     const std::vector<Token> tokens(static_cast<size_t>(n_rows));
-    auto page = engine.capture_page(sequence, begin, {}, {}, tokens);
+    auto page = engine.capture(
+        {.sequence = sequence, .begin = begin, .key = {}, .left_context = {}, .tokens = tokens});
     return page ? std::move(page).value() : nullptr;
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "adapters/llama/sequence_cache.h"
 #include "tests/support/llama_engine_fixture.h"
 
 namespace spolia {
@@ -81,6 +82,40 @@ TEST_P(EachEngine, EncodesAChunkAsDenseComputeBehindTheSink) {
     prefill(reused.plan(1, none.get()));
     EXPECT_LE(kl(0, 1), kKlMax);
     EXPECT_LT(worst_error(*rows(1, 0, 91), *rows(0, 0, 91)), kRowErrorMax);
+}
+
+TEST_P(EachEngine, CapturesAChunkInTheCanonicalFrame) {
+    const std::vector<Token> tokens = text(60);
+    Prompt prompt(engine_->sink_prefix());
+    prompt.text(text(31)).text(tokens).text(text(7));
+    prefill_dense(0, prompt.tokens());
+    auto captured = engine_->capture({.sequence = 0,
+                                      .begin = 32,
+                                      .key = hash_text("chunk"),
+                                      .left_context = hash_text("left"),
+                                      .provenance = Provenance::kContextual,
+                                      .tokens = tokens});
+    ASSERT_TRUE(captured) << captured.error().message;
+    const KvBlock& block = **captured;
+    EXPECT_EQ(block.meta().provenance, Provenance::kContextual);
+    EXPECT_EQ(block.meta().frame_row, 0);
+    EXPECT_EQ(block.meta().left_context, hash_text("left"));
+
+    // Rows of layer 0 know nothing of what stands in front of them.
+    const KvBlock& alone = encode(tokens);
+    EXPECT_LT(relative_error(block.k(0), alone.k(0)), kRowErrorMax);
+    EXPECT_LT(relative_error(block.v(0), alone.v(0)), kRowErrorMax);
+    EXPECT_GT(relative_error(block.v(2), alone.v(2)), kRowErrorMax);
+
+    // Where they came from they are what dense compute leaves.
+    const std::span<const Token> before = std::span(prompt.tokens()).first(32);
+    Prompt again(before);
+    again.chunk(block).text({prompt.tokens().begin() + 92, prompt.tokens().end()});
+    ASSERT_EQ(again.tokens(), prompt.tokens());
+    const auto none = selector("none");
+    EXPECT_EQ(prefill(again.plan(1, none.get())).n_shifted, 60);
+    EXPECT_LE(kl(0, 1), kKlMax);
+    EXPECT_LT(worst_error(*rows(1, 0, 99), *rows(0, 0, 99)), kRowErrorMax);
 }
 
 // 500: far from any real row, but small enough that rows which do see it stay finite in ggml's

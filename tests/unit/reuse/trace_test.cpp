@@ -132,6 +132,47 @@ TEST(Trace, FollowsBackReferencesOverAChunksBorder) {
                 ElementsAre(" It carries ink."));
 }
 
+TEST(Trace, AsksNothingOfWhatABlockWasMadeBehind) {
+    Prompt prompt(kTwoLinks, "What does Senta carry?");
+    const KnownContext first{.parts = {0}, .adjoining = {1}, .lost = {}};
+    prompt.spans[1].known = &first;
+    EXPECT_THAT(prompt.traced(), ElementsAre("Senta matches Sami."));
+    const KnownContext both{.parts = {0, 1}, .adjoining = {1, 2}, .lost = {}};
+    prompt.spans[2].known = &both;
+    EXPECT_THAT(prompt.traced(), IsEmpty()) << "on the path, but leaning on nothing new";
+    EXPECT_EQ(prompt.traced(0.3f).size(), 3u);
+}
+
+TEST(Trace, WhatItLeansOnMustHaveKnownTheSame) {
+    Prompt prompt(kTwoLinks, "What does Senta carry?");
+    // The last block was made behind the second chunk, but not behind the first.
+    const KnownContext second{.parts = {1}, .adjoining = {2}, .lost = {}};
+    prompt.spans[2].known = &second;
+    EXPECT_THAT(prompt.traced(), ElementsAre("Sami matches Rosa.", "Senta matches Sami."));
+}
+
+TEST(Trace, WordsOfLostTextMakeASentenceLean) {
+    Prompt prompt({kDara, kTess, kKaia}, "What does Kaia carry?");
+    const Prompt elsewhere({"Kaia is next. Lea carries clay."}, "?");
+    KnownContext known{.parts = {0, 1}, .adjoining = {2}, .lost = {}};
+    prompt.spans[2].known = &known;
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+    known.lost = elsewhere.outline.words;
+    std::ranges::sort(known.lost);
+    EXPECT_THAT(prompt.traced(), ElementsAre("Kaia carries rope."));
+}
+
+TEST(Trace, BackReferencesAreKnownWhereTheChunksAdjoined) {
+    Prompt prompt({"Ivar carries cider. Greta is next.",
+                   "Note poplar. It carries ink. Luna carries fish.", kKaia},
+                  "What does Greta carry?");
+    KnownContext known{.parts = {0}, .adjoining = {1}, .lost = {}};
+    prompt.spans[1].known = &known;
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+    known.adjoining.clear();
+    EXPECT_THAT(prompt.traced(), ElementsAre(" It carries ink."));
+}
+
 TEST(Trace, FollowsNoWordsOfComputedText) {
     const Part system{SegmentRole::kFixed, "Know what Kaia and Faro carry. "};
     const Part glue{SegmentRole::kGlue, "Of Faro and Oda.\n\n"};
