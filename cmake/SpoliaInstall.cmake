@@ -2,7 +2,7 @@
 # the headers of the layers behind them in include/spolia/layers/, and the CMake package `spolia`.
 include(CMakePackageConfigHelpers)
 
-set(spolia_layers index reuse adapters broker)
+set(spolia_layers index reuse anchors adapters broker)
 set(spolia_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/spolia")
 
 foreach(layer IN LISTS spolia_layers)

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "anchors/anchor.h"
+#include "index/fingerprint.h"
+#include "reuse/selector.h"
+
+namespace spolia {
+
+// A chunk of a prompt, in front of the one that rows are wanted for.
+struct ChunkInFront {
+    Key128 key;        // chunk_key()
+    int32_t part = 0;  // its segment; see Sentence::part
+};
+
+// An anchor seen from where it would be used.
+struct AnchorMatch {
+    std::shared_ptr<const Anchor> anchor;
+    KnownContext known;
+    int32_t n_known = 0;  // chunks in front, here and there, in the same order
+    int32_t n_lost = 0;   // chunks in front only there
+};
+
+// `here` are the chunks in front, in the order of the prompt, of the one in part `part`. What is in
+// the longest common subsequence of both contexts is known.
+AnchorMatch match_context(std::shared_ptr<const Anchor> anchor, std::span<const ChunkInFront> here,
+                          int32_t part);
+
+// The anchor that knows most of what is here: each lost chunk takes away half of a known one. Among
+// equals the one of least depth. nullopt where none knows anything that rows encoded alone don't.
+std::optional<AnchorMatch> best_anchor(std::span<const std::shared_ptr<const Anchor>> anchors,
+                                       std::span<const ChunkInFront> here, int32_t part);
+
+}  // namespace spolia
