@@ -68,9 +68,6 @@ std::vector<uint64_t> lost_words(std::span<const ContextChunk> context,
     return words;
 }
 
-// In half chunks.
-int32_t worth(const AnchorMatch& match) { return 2 * match.n_known - match.n_lost; }
-
 }  // namespace
 
 AnchorMatch match_context(std::shared_ptr<const Anchor> anchor, std::span<const ChunkInFront> here,
@@ -95,9 +92,8 @@ std::optional<AnchorMatch> best_anchor(std::span<const std::shared_ptr<const Anc
     std::optional<AnchorMatch> best;
     for (const std::shared_ptr<const Anchor>& anchor : anchors) {
         AnchorMatch match = match_context(anchor, here, part);
-        if (worth(match) <= 0) continue;
-        const bool better = !best || worth(match) > worth(*best) ||
-                            (worth(match) == worth(*best) && anchor->depth < best->anchor->depth);
+        const bool better = !best || match.worth() > best->worth() ||
+                            (match.worth() == best->worth() && anchor->depth < best->anchor->depth);
         if (better) best = std::move(match);
     }
     return best;

@@ -23,6 +23,10 @@ struct AnchorMatch {
     KnownContext known;
     int32_t n_known = 0;  // chunks in front, here and there, in the same order
     int32_t n_lost = 0;   // chunks in front only there
+
+    // How much better its rows are to begin with than rows encoded alone, for which it is 0, in
+    // half chunks: what is lost has to be made good, but not all of it was of consequence.
+    int32_t worth() const { return 2 * n_known - n_lost; }
 };
 
 // `here` are the chunks in front, in the order of the prompt, of the one in part `part`. What is in
@@ -30,8 +34,7 @@ struct AnchorMatch {
 AnchorMatch match_context(std::shared_ptr<const Anchor> anchor, std::span<const ChunkInFront> here,
                           int32_t part);
 
-// The anchor that knows most of what is here: each lost chunk takes away half of a known one. Among
-// equals the one of least depth. nullopt where none knows anything that rows encoded alone don't.
+// The anchor of most worth; among equals the one of least depth. nullopt where there is none.
 std::optional<AnchorMatch> best_anchor(std::span<const std::shared_ptr<const Anchor>> anchors,
                                        std::span<const ChunkInFront> here, int32_t part);
 

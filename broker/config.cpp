@@ -230,10 +230,14 @@ constexpr ConfigOption kOptions[] = {
     {"cache.disk", "--cache-disk", "SPOLIA_CACHE_DISK", "BYTES", "KV blocks on disk",
      [](C c, V v) { return set_bytes(c.cache.disk_bytes_max, v); }},
 
+    {"cache.anchors", "--cache-anchors", "SPOLIA_CACHE_ANCHORS", "BYTES",
+     "KV blocks kept with what stood in front of them",
+     [](C c, V v) { return set_bytes(c.cache.anchor_bytes_max, v); }},
+
     {"reuse.fidelity", "--fidelity", "SPOLIA_FIDELITY", "LEVEL", "exact | guarded | fast",
      [](C c, V v) { return set_fidelity(c.reuse.fidelity, v); }},
     {"reuse.policy", "--policy", "SPOLIA_POLICY", "NAME",
-     "which reused tokens are recomputed; auto: adaptive once calibrated",
+     "which reused tokens are recomputed; auto: adaptive once calibrated; anchors: for agents",
      [](C c, V v) { return set_policy(c.reuse.policy, v); }},
     {"reuse.recompute_ratio", "--recompute-ratio", "SPOLIA_RECOMPUTE_RATIO", "R",
      "share of reused tokens that is recomputed",

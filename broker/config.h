@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "anchors/anchor_pool.h"
 #include "broker/guard/sample.h"
 #include "broker/log.h"
 #include "broker/request.h"
@@ -59,6 +60,7 @@ struct CacheConfig {
     std::filesystem::path directory;  // empty: no disk tier
     uint64_t ram_bytes_max = uint64_t{2} << 30;
     uint64_t disk_bytes_max = uint64_t{16} << 30;
+    uint64_t anchor_bytes_max = AnchorPoolOptions().bytes_max;  // of those above
 };
 
 struct ReuseConfig {

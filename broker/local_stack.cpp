@@ -26,6 +26,7 @@ ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     options.store.ram_bytes_max = config.cache.ram_bytes_max;
     options.store.directory = config.cache.directory;
     options.store.disk_bytes_max = config.cache.disk_bytes_max;
+    options.anchors.bytes_max = config.cache.anchor_bytes_max;
     options.queue_max = static_cast<size_t>(config.limits.queue_max);
     options.encode_queue_max = static_cast<size_t>(config.limits.encode_queue_max);
     return options;

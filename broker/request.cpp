@@ -23,7 +23,7 @@ std::optional<Fidelity> fidelity_from(std::string_view text) {
 }
 
 std::vector<std::string_view> policy_names() {
-    std::vector<std::string_view> names = {kAutoPolicy};
+    std::vector<std::string_view> names = {kAutoPolicy, kAnchorsPolicy};
     names.insert(names.end(), selector_names().begin(), selector_names().end());
     return names;
 }
@@ -33,7 +33,10 @@ bool is_policy(std::string_view name) {
     return std::ranges::find(names, name) != names.end();
 }
 
-std::string list_of_policies() { return std::string(kAutoPolicy) + ", " + list_of_selectors(); }
+std::string list_of_policies() {
+    return std::string(kAutoPolicy) + ", " + std::string(kAnchorsPolicy) + ", " +
+           list_of_selectors();
+}
 
 std::string_view to_string(FinishReason reason) {
     switch (reason) {

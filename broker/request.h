@@ -21,7 +21,10 @@ std::optional<Fidelity> fidelity_from(std::string_view text);
 // `adaptive` on models that `spolia calibrate` has found a check layer of, `cacheblend` on others.
 inline constexpr std::string_view kAutoPolicy = "auto";
 
-// kAutoPolicy, and the selectors' names.
+// `adaptive` over blocks that know their context, where there are such: see anchors/.
+inline constexpr std::string_view kAnchorsPolicy = "anchors";
+
+// kAutoPolicy, kAnchorsPolicy, and the selectors' names.
 std::vector<std::string_view> policy_names();
 bool is_policy(std::string_view name);
 std::string list_of_policies();  // the same, for messages: "auto, none, ..."

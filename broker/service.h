@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/text_model.h"
+#include "anchors/anchor_pool.h"
 #include "broker/guard/guard.h"
 #include "broker/request.h"
 #include "index/result.h"
@@ -51,6 +52,7 @@ struct ServiceStats {
     int32_t shadow_queue_depth = 0;
     uint64_t requests = 0;
     std::vector<RungState> guard;
+    AnchorPool::Stats anchors;
 };
 
 using GenerationId = uint64_t;

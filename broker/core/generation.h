@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "anchors/anchor.h"
 #include "broker/core/guard_trace.h"
 #include "broker/core/reuse_policy.h"
 #include "broker/core/text_assembler.h"
@@ -30,7 +31,8 @@ struct PreparedPrompt {
     std::vector<Segment> segments;
     std::vector<Key128> page_keys;
     PromptOutline outline;
-    bool unmapped = false;  // see PlanInput
+    std::vector<ContextChunk> chunks;  // those among the segments, where anchors are wanted
+    bool unmapped = false;             // see PlanInput
     ReusePolicy policy;
 };
 
@@ -57,6 +59,7 @@ struct Generation {
     Clock::time_point first_token_at;
     Receipt receipt;
     GuardTrace guard_trace;
+    int32_t anchor_depth = 0;  // of what it decodes; see Anchor
 };
 
 }  // namespace spolia

@@ -84,7 +84,7 @@ Receipt start_receipt(const ServingPlan& serving, const ReusePolicy& policy) {
     Receipt receipt = start_receipt(serving.plan, policy);
     receipt.fallback = serving.refusal;
     if (serving.rung != nullptr) {
-        receipt.policy = serving.rung->params.policy;
+        receipt.policy = policy_name(serving.plan, serving.rung->params.policy);
         receipt.rung = serving.rung->label;
         receipt.predicted_kl = serving.predicted_kl;
     }

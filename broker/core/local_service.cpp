@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/tokenize_part.h"
+#include "broker/core/anchor_keeper.h"
 #include "broker/core/background_work.h"
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
@@ -48,11 +49,15 @@ public:
           state_(engine_->limits().n_sequences, CostModel(options_.calibration),
                  options_.encode_queue_max, options_.reuse.budget),
           guard_warning_(restore_guard()),
-          scheduler_(*engine_, *text_, *store_, registry_, state_, metrics_, options_) {
+          anchors_(*engine_, *text_, *store_, state_, options_),
+          scheduler_(*engine_, *text_, *store_, registry_, state_, anchors_, metrics_, options_) {
         if (!registry_.open_warning().empty()) {
             log_event(LogLevel::kWarning, registry_.open_warning());
         }
         if (!guard_warning_.empty()) log_event(LogLevel::kWarning, guard_warning_);
+        if (!anchors_.open_warning().empty()) {
+            log_event(LogLevel::kWarning, anchors_.open_warning());
+        }
     }
 
     const ModelInfo& model() const override { return engine_->info(); }
@@ -135,8 +140,9 @@ public:
             costs = state_.costs;
         }
         const int32_t n_held = match ? match->n_exact : 0;
+        const std::shared_ptr<const AnchorSnapshot> anchors = anchors_.snapshot();
         const ServingPlan serving =
-            plan_serving(plan_input(*prompt, n_held, *engine_, options_), *prompt,
+            plan_serving(plan_input(*prompt, n_held, *engine_, *anchors, options_), *prompt,
                          residence_in(*store_, state_), costs, state_);
         const PromptPlan& chosen = serving.plan;
         PlanPreview preview;
@@ -152,6 +158,7 @@ public:
         stats.blocks = store_->stats();
         stats.limits = engine_->limits();
         stats.memory = engine_->memory();
+        stats.anchors = anchors_.stats();
         stats.queue_depth = static_cast<int32_t>(scheduler_.queue_depth());
         stats.shadow_queue_depth = static_cast<int32_t>(scheduler_.n_shadows());
         stats.requests = n_requests_;
@@ -201,6 +208,7 @@ private:
             std::any_of(request.spans.begin(), request.spans.end(),
                         [](const TextSpan& span) { return span.role == SegmentRole::kChunk; });
         prompt.policy = std::move(policy).value();
+        if (prompt.policy.anchored) prompt.chunks = chunks_of(prompt.segments, prompt.outline);
         return prompt;
     }
 
@@ -257,6 +265,7 @@ private:
     mutable ChunkRegistry registry_;
     mutable CoreState state_;
     const std::string guard_warning_;
+    AnchorKeeper anchors_;
     std::atomic<uint64_t> n_requests_ = 0;
     Scheduler scheduler_;  // last, so that its thread ends first
 };

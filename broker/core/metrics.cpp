@@ -79,6 +79,9 @@ public:
         catch_up(evictions_.Add({{"tier", "disk"}}), stats.blocks.disk_evictions);
         catch_up(disk_writes_dropped_, stats.blocks.disk_writes_dropped);
         catch_up(files_set_aside_, stats.blocks.files_set_aside);
+        anchors_.Set(static_cast<double>(stats.anchors.anchors));
+        anchors_bytes_.Set(static_cast<double>(stats.anchors.bytes));
+        catch_up(anchor_evictions_, stats.anchors.evictions);
         sequences_busy_.Set(stats.sequences_busy);
         queue_depth_.Set(stats.queue_depth);
         encode_queue_depth_.Set(stats.encode_queue_depth);
@@ -162,6 +165,11 @@ private:
         gauges("spolia_guard_serves", "Whether a rung may serve under the default budget.");
     Family<Gauge>& blocks_bytes_ = gauges("spolia_blocks_bytes", "Bytes of KV blocks held.");
     Family<Gauge>& blocks_ = gauges("spolia_blocks", "KV blocks held.");
+    Gauge& anchors_ =
+        gauges("spolia_anchors", "Chunks kept with what stood in front of them.").Add({});
+    Gauge& anchors_bytes_ = gauges("spolia_anchors_bytes", "Bytes of anchors' blocks.").Add({});
+    Counter& anchor_evictions_ =
+        counters("spolia_anchor_evictions_total", "Anchors given up for others.").Add({});
     Gauge& sequences_busy_ = gauges("spolia_sequences_busy", "Sequences generating.").Add({});
     Gauge& queue_depth_ = gauges("spolia_queue_depth", "Requests waiting.").Add({});
     Gauge& encode_queue_depth_ =

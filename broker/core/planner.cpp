@@ -4,6 +4,7 @@
 #include <cassert>
 #include <string>
 
+#include "broker/core/chunk_sources.h"
 #include "index/prefix_chain.h"
 #include "reuse/trace_selector.h"
 
@@ -21,10 +22,6 @@ constexpr std::string_view kTileEdge = "tile_edge";
 constexpr std::string_view kNoOffsets = "no_offsets";
 constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
 
-bool present(Residence residence) {
-    return residence == Residence::kDisk || residence == Residence::kRam;
-}
-
 std::string_view miss_of(Residence residence) {
     switch (residence) {
         case Residence::kAbsent: return kFirstSight;
@@ -41,6 +38,7 @@ public:
     Planner(const PlanInput& input, const FindResidence& find, const CostModel& costs)
         : input_(input),
           find_(find),
+          sources_(input.tokens, input.segments, input.anchors, find_),
           costs_(costs),
           n_prompt_(static_cast<int32_t>(input.tokens.size())),
           last_row_(n_prompt_ - 1) {}
@@ -95,9 +93,9 @@ private:
     }
 
     void list_chunks() {
-        for (const Segment& segment : input_.segments) {
-            if (segment.role == SegmentRole::kChunk)
-                plan_.chunks.push_back({segment, {}, {}, false});
+        for (size_t part = 0; part < input_.segments.size(); ++part) {
+            const Segment& segment = input_.segments[part];
+            if (segment.role == SegmentRole::kChunk) plan_.chunks.push_back({segment, part});
         }
     }
 
@@ -155,10 +153,11 @@ private:
             if (covers.begin >= plan_.n_exact) chunk.miss = kEdgeRow;
             return;
         }
-        const Residence residence = find_(chunk.segment.key, tokens_of(covers));
-        if (!present(residence)) {
-            chunk.miss = miss_of(residence);
-            chunk.wanted = residence == Residence::kAbsent || residence == Residence::kQueued;
+        const ChunkSource source = sources_.of(chunk.part);
+        if (!present(source.residence)) {
+            chunk.miss = miss_of(source.residence);
+            chunk.wanted =
+                source.residence == Residence::kAbsent || source.residence == Residence::kQueued;
             return;
         }
         if (!input_.refusal.empty()) {
@@ -166,12 +165,14 @@ private:
             return;
         }
         chunk.reused = rows;
-        blocks.push_back({.key = chunk.segment.key,
+        blocks.push_back({.key = source.key,
                           .covers = covers,
                           .row = rows.begin,
                           .n_rows = rows.size(),
                           .settled = settled,
-                          .on_disk = residence == Residence::kDisk});
+                          .on_disk = source.residence == Residence::kDisk,
+                          .known = source.known,
+                          .depth = source.depth});
     }
 
     // Whether a chunk that begins at `row` stands directly behind the very prefix that isolated
@@ -256,6 +257,7 @@ private:
 
     const PlanInput& input_;
     const FindResidence& find_;
+    const ChunkSources sources_;
     const CostModel& costs_;
     const int32_t n_prompt_;
     const int32_t last_row_;
@@ -282,7 +284,7 @@ int32_t PromptPlan::n_dense() const {
 std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks) {
     std::vector<PassiveSpan> spans;
     for (const PlannedBlock& block : blocks) {
-        spans.push_back({{block.row, block.row + block.n_rows}, block.settled});
+        spans.push_back({{block.row, block.row + block.n_rows}, block.settled, block.known.get()});
     }
     return spans;
 }
@@ -293,7 +295,8 @@ PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held) {
             .n_rows = planned.n_rows,
             .block = &held,
             .exact = planned.exact,
-            .settled = planned.settled};
+            .settled = planned.settled,
+            .known = planned.known.get()};
 }
 
 PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs) {
@@ -301,12 +304,19 @@ PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const 
     return Planner(input, find, costs).make();
 }
 
+std::string policy_name(const PromptPlan& plan, std::string_view selector) {
+    return std::string(std::ranges::any_of(plan.blocks, &PlannedBlock::anchored) ? kAnchorsPolicy
+                                                                                 : selector);
+}
+
 Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
     Receipt receipt;
     receipt.fidelity = to_string(policy.fidelity);
     receipt.n_prompt = plan.n_prompt;
     receipt.n_chunks = static_cast<int32_t>(plan.chunks.size());
-    receipt.policy = plan.composed ? policy.params.policy : plan.n_exact > 0 ? "exact" : "dense";
+    receipt.policy = plan.composed      ? policy_name(plan, policy.params.policy)
+                     : plan.n_exact > 0 ? "exact"
+                                        : "dense";
     int32_t n_reused = 0;
     for (const ChunkOutcome& chunk : plan.chunks) {
         n_reused += chunk.reused.size();

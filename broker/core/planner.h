@@ -1,12 +1,16 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "anchors/anchor_pool.h"
 #include "broker/core/cost_model.h"
+#include "broker/core/residence.h"
 #include "broker/core/reuse_policy.h"
 #include "broker/request.h"
 #include "broker/service.h"
@@ -18,16 +22,6 @@
 
 namespace spolia {
 
-// Where a block is, seen from the planner.
-enum class Residence : uint8_t {
-    kAbsent,
-    kQueued,       // not there, but it waits to be encoded, or is being encoded
-    kUnavailable,  // it was there, and could not be brought into memory
-    kDisk,
-    kRam,
-};
-using FindResidence = std::function<Residence(const Key128& key, std::span<const Token> tokens)>;
-
 // A prompt and everything that decides how it is served.
 struct PlanInput {
     std::span<const Token> tokens;      // not empty
@@ -36,8 +30,9 @@ struct PlanInput {
     int32_t n_held = 0;       // leading rows that the sequence holds, exact; may be all of them
     int32_t n_tile_rows = 1;  // see EngineLimits
     const ReusePolicy* policy = nullptr;
-    const SelectorParams* params = nullptr;  // a rung's, in place of the policy's
-    const PromptOutline* outline = nullptr;  // for the cost of adaptive; null: of all rows
+    const SelectorParams* params = nullptr;   // a rung's, in place of the policy's
+    const PromptOutline* outline = nullptr;   // for the cost of adaptive; null: of all rows
+    const AnchorSnapshot* anchors = nullptr;  // null: chunks are taken as they are encoded alone
     // Why chunks must not be reused though they could be; empty: they may.
     std::string_view refusal = {};
     const ModelInfo* model = nullptr;
@@ -59,14 +54,20 @@ struct PlannedBlock {
     bool settled = false;  // see PassiveSpan
     bool on_disk = false;
     int32_t n_picked = 0;  // rows that adaptive would pick with all blocks placed; for their cost
+    // Of an anchor's block: what its rows know of the prompt. Null: it was encoded alone.
+    std::shared_ptr<const KnownContext> known = nullptr;
+    int32_t depth = 0;  // see Anchor
+
+    bool anchored() const { return known != nullptr; }
 };
 
 // What becomes of one chunk of the prompt.
 struct ChunkOutcome {
     Segment segment;
-    TokenSpan reused;       // rows placed outside the exact prefix; empty: none
-    std::string_view miss;  // why rows of it are computed; empty: none, but for edge rows
-    bool wanted = false;    // would be reused, were it encoded
+    size_t part = 0;             // the segment's index
+    TokenSpan reused = {};       // rows placed outside the exact prefix; empty: none
+    std::string_view miss = {};  // why rows of it are computed; empty: none, but for edge rows
+    bool wanted = false;         // would be reused, were it encoded
 };
 
 struct PromptPlan {
@@ -97,8 +98,12 @@ PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const 
 // The rows of composed blocks, as selectors take them.
 std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks);
 
-// The block as an engine takes it; `held` is the one under its key, pinned.
+// The block as an engine takes it; `held` is the one under its key, pinned. Borrows
+// `planned.known`.
 PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held);
+
+// What a composed plan is called in receipts: kAnchorsPolicy where it uses any, else the selector.
+std::string policy_name(const PromptPlan& plan, std::string_view selector);
 
 // The part of the receipt that is known before the prefill.
 Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy);

@@ -12,9 +12,30 @@ namespace {
 
 double ms_of(int64_t us) { return static_cast<double>(us) / 1000; }
 
-void add_report(const PrefillReport& report, Receipt& receipt) {
+// Rows that stayed as an anchor has them.
+int32_t anchored_rows(const PromptPlan& plan, const PrefillReport& report) {
+    int32_t n_rows = 0;
+    for (const PlannedBlock& block : plan.blocks) {
+        if (!block.anchored()) continue;
+        const auto from = std::ranges::lower_bound(report.blended_rows, block.row);
+        const auto end = std::ranges::lower_bound(report.blended_rows, block.row + block.n_rows);
+        n_rows += block.n_rows - static_cast<int32_t>(end - from);
+    }
+    return n_rows;
+}
+
+int32_t depth_behind(const PromptPlan& plan) {
+    int32_t depth = 0;
+    for (const PlannedBlock& block : plan.blocks) {
+        if (!block.exact) depth = std::max(depth, block.depth + 1);
+    }
+    return depth;
+}
+
+void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& receipt) {
     receipt.n_exact = report.n_exact;
-    receipt.n_shifted = report.n_shifted;
+    receipt.n_anchored = anchored_rows(plan, report);
+    receipt.n_shifted = report.n_shifted - receipt.n_anchored;
     receipt.n_blended = report.n_blended;
     receipt.n_computed = report.n_computed;
     receipt.place_ms = ms_of(report.place_us);
@@ -40,7 +61,7 @@ FindResidence residence_in(const BlockStore& store, CoreState& state) {
 }
 
 PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine& engine,
-                     const ServiceOptions& options) {
+                     const AnchorSnapshot& anchors, const ServiceOptions& options) {
     return {.tokens = prompt.tokens,
             .segments = prompt.segments,
             .page_keys = prompt.page_keys,
@@ -48,6 +69,7 @@ PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine&
             .n_tile_rows = engine.limits().n_tile_rows,
             .policy = &prompt.policy,
             .outline = &prompt.outline,
+            .anchors = prompt.policy.anchored ? &anchors : nullptr,
             .model = &engine.info(),
             .sink_prefix = engine.sink_prefix(),
             .unmapped = prompt.unmapped,
@@ -64,7 +86,8 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     }
     assert(match);
     generation.sequence = match->sequence;
-    const PlanInput input = plan_input(prompt, match->n_exact, engine_, options_);
+    const std::shared_ptr<const AnchorSnapshot> anchors = anchors_.snapshot();
+    const PlanInput input = plan_input(prompt, match->n_exact, engine_, *anchors, options_);
     PinnedPlan pinned = plan_and_pin(input, prompt);
     learn_from(pinned.serving.plan, prompt.tokens);
     start(generation, pinned.serving, begin);
@@ -205,7 +228,9 @@ Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const 
 void PromptFiller::settle(Generation& generation, PinnedPlan& pinned, const PrefillReport& report,
                           double ticks_ms) {
     const PromptPlan& plan = pinned.serving.plan;
-    add_report(report, generation.receipt);
+    add_report(plan, report, generation.receipt);
+    generation.anchor_depth = depth_behind(plan);
+    anchors_.keep_prompt(generation.prompt, generation.sequence, plan);
     generation.guard_trace = std::move(pinned.serving.trace);
     MutexLock lock(state_.mutex);
     state_.sequences.filled(generation.sequence, generation.prompt.tokens, plan.n_dense());

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "broker/core/anchor_keeper.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
 #include "broker/core/guarded_plan.h"
@@ -17,16 +18,18 @@ namespace spolia {
 // Looks for blocks in the store's tiers and in the encode queue. Any thread.
 FindResidence residence_in(const BlockStore& store, CoreState& state);
 
-// The planner's view of a prepared prompt of which a sequence holds n_held rows.
+// The planner's view of a prepared prompt of which a sequence holds n_held rows. Borrows `anchors`,
+// which are looked at only where the prompt's policy says so.
 PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine& engine,
-                     const ServiceOptions& options);
+                     const AnchorSnapshot& anchors, const ServiceOptions& options);
 
 // Puts prompts into sequences: plans, pins the blocks, prefills, and remembers what the prefill
 // cost and left behind. Engine thread only.
 class PromptFiller {
 public:
-    PromptFiller(Engine& engine, BlockStore& store, CoreState& state, const ServiceOptions& options)
-        : engine_(engine), store_(store), state_(state), options_(options) {}
+    PromptFiller(Engine& engine, BlockStore& store, CoreState& state, AnchorKeeper& anchors,
+                 const ServiceOptions& options)
+        : engine_(engine), store_(store), state_(state), anchors_(anchors), options_(options) {}
 
     // Some sequence must be idle. Afterwards generation.sequence is busy and holds the prompt, and
     // the receipt says how. On failure no sequence is taken.
@@ -58,6 +61,7 @@ private:
     Engine& engine_;
     BlockStore& store_;
     CoreState& state_;
+    AnchorKeeper& anchors_;
     const ServiceOptions& options_;
 };
 

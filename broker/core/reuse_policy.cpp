@@ -32,6 +32,7 @@ Status check_budget(const GuardBudget& budget) {
 int32_t adaptive_check_layer(int32_t layer) { return layer > 1 ? layer : 0; }
 
 std::string selector_of(std::string_view policy, int32_t adaptive_layer) {
+    if (policy == kAnchorsPolicy) return "adaptive";
     if (policy != kAutoPolicy) return std::string(policy);
     return adaptive_layer > 0 ? "adaptive" : "cacheblend";
 }
@@ -68,6 +69,7 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
     policy.params.check_layer = model.support == ReuseSupport::kFused
                                     ? adaptive_check_layer(policy.params.stages.front().layer)
                                     : 0;
+    policy.anchored = policy.params.policy == kAnchorsPolicy;
     policy.params.policy = selector_of(policy.params.policy, policy.params.check_layer);
     policy.budget = {
         first_of(request.max_kl, agent.max_kl, defaults.budget.max_kl),
@@ -87,6 +89,11 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
         Result<std::vector<Rung>> rungs = make_rungs(policy.params, model);
         if (!rungs) return std::move(rungs).error();
         policy.ladder = std::move(rungs).value();
+        if (policy.anchored) {
+            for (Rung& rung : policy.ladder) {
+                rung.label = std::string(kAnchorsPolicy) + " " + rung.label;
+            }
+        }
     }
     return policy;
 }

@@ -46,6 +46,9 @@ struct ReusePolicy {
     Fidelity fidelity = Fidelity::kExact;
     SelectorParams params;
     std::unique_ptr<Selector> selector;
+    // Chunks are taken from anchors where these know more than the chunk encoded alone, and what
+    // the prompt leaves is kept as anchors. Says so in the rungs' labels: they serve otherwise.
+    bool anchored = false;
     // The policy asked for needs a fused pass, which this model does not have: epic stands in.
     bool fell_back = false;
     // Guarded only: the settings to choose from, cheapest first, `params` and `selector` being the

@@ -98,6 +98,7 @@ bool RunningSet::context_full(const Generation& generation) const {
 void RunningSet::finish(Generation& generation, FinishReason reason) {
     std::string rest = generation.text.finish();
     if (!rest.empty()) generation.sink->on_text(std::move(rest), generation.last_token);
+    if (reason != FinishReason::kCancelled) anchors_.keep_answer(generation);
     {
         // Before the sink hears of it: whoever continues at once finds the sequence idle.
         MutexLock lock(state_.mutex);

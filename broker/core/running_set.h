@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "adapters/text_model.h"
+#include "broker/core/anchor_keeper.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
 #include "broker/core/metrics.h"
@@ -16,8 +17,9 @@ namespace spolia {
 // sinks. Engine thread only.
 class RunningSet {
 public:
-    RunningSet(Engine& engine, const TextModel& text, CoreState& state, Metrics& metrics)
-        : engine_(engine), text_(text), state_(state), metrics_(metrics) {}
+    RunningSet(Engine& engine, const TextModel& text, CoreState& state, AnchorKeeper& anchors,
+               Metrics& metrics)
+        : engine_(engine), text_(text), state_(state), anchors_(anchors), metrics_(metrics) {}
 
     // Takes over a generation whose prompt was just filled in; samples its first token.
     void start(std::unique_ptr<Generation> generation);
@@ -44,6 +46,7 @@ private:
     Engine& engine_;
     const TextModel& text_;
     CoreState& state_;
+    AnchorKeeper& anchors_;
     Metrics& metrics_;
     std::vector<std::unique_ptr<Generation>> running_;
 };

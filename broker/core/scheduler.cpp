@@ -7,15 +7,16 @@
 namespace spolia {
 
 Scheduler::Scheduler(Engine& engine, const TextModel& text, BlockStore& store,
-                     ChunkRegistry& registry, CoreState& state, Metrics& metrics,
-                     const ServiceOptions& options)
+                     ChunkRegistry& registry, CoreState& state, AnchorKeeper& anchors,
+                     Metrics& metrics, const ServiceOptions& options)
     : state_(state),
+      anchors_(anchors),
       metrics_(metrics),
       options_(options),
-      filler_(engine, store, state, options),
-      running_(engine, text, state, metrics),
+      filler_(engine, store, state, anchors, options),
+      running_(engine, text, state, anchors, metrics),
       background_(engine, store, registry, state, metrics, options),
-      shadows_(engine, store, state, metrics, options),
+      shadows_(engine, store, state, anchors, metrics, options),
       thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() { stop(); }
@@ -89,6 +90,7 @@ void Scheduler::run() {
 
 bool Scheduler::wait_for_work() {
     const bool busy = !running_.empty() || background_.has_work();
+    if (!busy) anchors_.save(false);
     MutexLock lock(mutex_);
     while (!busy && !stopping_ && waiting_.empty() && cancels_.empty() && !put_arrived_) {
         if (shadows_.empty()) {
@@ -231,6 +233,7 @@ void Scheduler::end_all() {
     for (const auto& generation : waiting) end_unstarted(*generation);
     background_.stop();
     shadows_.save();
+    anchors_.save(true);
 }
 
 }  // namespace spolia

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "adapters/text_model.h"
+#include "broker/core/anchor_keeper.h"
 #include "broker/core/background_work.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
@@ -28,7 +29,8 @@ namespace spolia {
 class Scheduler {
 public:
     Scheduler(Engine& engine, const TextModel& text, BlockStore& store, ChunkRegistry& registry,
-              CoreState& state, Metrics& metrics, const ServiceOptions& options);
+              CoreState& state, AnchorKeeper& anchors, Metrics& metrics,
+              const ServiceOptions& options);
     // As stop().
     ~Scheduler();
     Scheduler(const Scheduler&) = delete;
@@ -72,6 +74,7 @@ private:
     static constexpr size_t kCancelsMax = 4096;
 
     CoreState& state_;
+    AnchorKeeper& anchors_;
     Metrics& metrics_;
     const ServiceOptions& options_;
     PromptFiller filler_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "anchors/anchor_pool.h"
 #include "broker/core/cost_model.h"
 #include "broker/core/reuse_policy.h"
 #include "index/chunker.h"
@@ -15,6 +16,7 @@ struct ServiceOptions {
     ReuseDefaults reuse;
     ChunkerOptions chunker;
     BlockStoreOptions store;
+    AnchorPoolOptions anchors;
 
     size_t queue_max = 64;          // requests that wait for a sequence
     size_t encode_queue_max = 256;  // chunks seen in prompts that wait to be encoded

@@ -9,11 +9,12 @@
 #include "broker/log.h"
 
 namespace spolia {
-ShadowRuns::ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
-                       const ServiceOptions& options)
+ShadowRuns::ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, AnchorKeeper& anchors,
+                       Metrics& metrics, const ServiceOptions& options)
     : engine_(engine),
       store_(store),
       state_(state),
+      anchors_(anchors),
       metrics_(metrics),
       options_(options),
       file_(guard_file(options.store.directory, engine.info().fingerprint)) {}
@@ -204,16 +205,22 @@ GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const Guard
 
 void ShadowRuns::suspect(const Job& job, const RungTrace& rung) {
     for (const PlannedBlock& block : rung.blocks) {
-        const auto tokens = std::span(job.tokens).subspan(block.covers.begin, block.covers.size());
+        auto tokens = std::span(job.tokens).subspan(block.covers.begin, block.covers.size());
+        if (block.anchored()) tokens = {};
         suspects_.push_back({block.key, {tokens.begin(), tokens.end()}});
         if (suspects_.size() > kSuspectsMax) suspects_.pop_front();
     }
 }
 
 // A block may hold what it should not, and still pass every check of its file. The ones under the
-// answers that went wrong are made anew, which is cheap beside what a bad one costs.
+// answers that went wrong are made anew, which is cheap beside what a bad one costs. Anchors come
+// anew with the next prompts.
 void ShadowRuns::renew_suspects() {
     for (const Suspect& block : suspects_) {
+        if (block.tokens.empty()) {
+            anchors_.forget({&block.key, 1});
+            continue;
+        }
         if (!store_.erase(block.key)) continue;
         MutexLock lock(state_.mutex);
         state_.encode_queue.add(block.key, block.tokens);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/anchor_keeper.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
 #include "broker/core/guard_trace.h"
@@ -30,8 +31,8 @@ namespace spolia {
 // run takes an idle sequence and leaves it empty.
 class ShadowRuns {
 public:
-    ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, Metrics& metrics,
-               const ServiceOptions& options);
+    ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, AnchorKeeper& anchors,
+               Metrics& metrics, const ServiceOptions& options);
 
     // A prompt was just filled in: queues its shadows if they are wanted. Takes its ladder along.
     void offer(Generation& generation);
@@ -81,6 +82,7 @@ private:
     Engine& engine_;
     BlockStore& store_;
     CoreState& state_;
+    AnchorKeeper& anchors_;
     Metrics& metrics_;
     const ServiceOptions& options_;
     const std::filesystem::path file_;
@@ -92,7 +94,7 @@ private:
     // Blocks under requests that were over their budget, with their tokens.
     struct Suspect {
         Key128 key;
-        std::vector<Token> tokens;
+        std::vector<Token> tokens;  // of a chunk encoded alone; of an anchor none
     };
     std::deque<Suspect> suspects_;
 };

@@ -137,11 +137,16 @@ TEST(BestAnchor, PrefersRowsThatWereComputedDensely) {
     EXPECT_EQ(best_anchor(all, here.chunks, here.part)->anchor, all[1]);
 }
 
-TEST(BestAnchor, NoneWhereRowsEncodedAloneKnowAsMuch) {
+TEST(BestAnchor, KnowsWhetherRowsEncodedAloneAreAsGood) {
     const Here here({"a", "b"});
     EXPECT_FALSE(best_anchor({}, here.chunks, here.part));
-    EXPECT_FALSE(best_anchor(shared({make_anchor("x", {})}), here.chunks, here.part));
-    EXPECT_FALSE(best_anchor(shared({make_anchor("x", {"l", "a", "m"})}), here.chunks, here.part));
+    const auto worth = [&](const std::vector<std::string>& context) {
+        return best_anchor(shared({make_anchor("x", context)}), here.chunks, here.part)->worth();
+    };
+    EXPECT_EQ(worth({}), 0);
+    EXPECT_EQ(worth({"l", "a", "m"}), 0);
+    EXPECT_EQ(worth({"l"}), -1);
+    EXPECT_EQ(worth({"l", "b"}), 1);
 }
 
 }  // namespace

@@ -273,6 +273,7 @@ TEST_F(GuardedServiceTest, AsksTheNextRungWhereOneLeavesDoubt) {
     EXPECT_EQ(again.n_shifted + again.n_blended, 120);
     EXPECT_GT(rung().serves.max_doubt, 0);
     EXPECT_LT(rung().serves.max_doubt, 0.5);
+    core.wait_idle();
     EXPECT_EQ(core.service().stats().sequences_busy, 0);
 }
 

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapters/text_model.h"
+#include "anchors/anchor_pool.h"
+#include "broker/core/core_state.h"
+#include "broker/core/generation.h"
+#include "broker/core/planner.h"
+#include "broker/core/service_options.h"
+#include "reuse/block_store.h"
+#include "reuse/engine.h"
+
+namespace spolia {
+
+// Makes anchors of what the engine has computed anyway: the chunks of prompts where dense compute
+// left them, and answers as they were decoded, so that an agent that reads another one's message
+// finds its rows. Rows behind composed rows are kept as well, with a depth, but for those too deep.
+// Snapshots are for any thread, the rest for the engine thread.
+class AnchorKeeper {
+public:
+    // Approximations of approximations ... of dense rows.
+    static constexpr int32_t kDepthMax = 3;
+
+    // Takes up what the last process kept.
+    AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& store, CoreState& state,
+                 const ServiceOptions& options);
+
+    std::shared_ptr<const AnchorSnapshot> snapshot() const { return pool_.snapshot(); }
+    AnchorPool::Stats stats() const { return pool_.stats(); }
+    // What became of a file that could not be used; empty: it was there and whole, or not there.
+    const std::string& open_warning() const { return open_warning_; }
+
+    // The sequence holds the prompt, served as planned: keeps the chunks among its dense rows.
+    void keep_prompt(const PreparedPrompt& prompt, int32_t sequence, const PromptPlan& plan);
+    // The generation is over and its sequence not yet released. Cut as prompts with this answer as
+    // a part of its own will be. Decodes the last token's row where it is still missing.
+    void keep_answer(const Generation& generation);
+    // The rows under these keys are not to be believed any more.
+    void forget(std::span<const Key128> blocks);
+
+    // Writes what has changed, if it is enough to be worth it, or `all` of it.
+    void save(bool all);
+
+private:
+    // Anchors that a crash may cost.
+    static constexpr int kUnsavedMax = 64;
+
+    // Rows of a sequence that hold a chunk, and what was in front of it.
+    struct Found {
+        int32_t begin = 0;
+        std::span<const Token> tokens;
+        Key128 chunk;
+        std::vector<ContextChunk> context;
+        int32_t depth = 0;
+    };
+    void keep(int32_t sequence, std::vector<Found> found);
+    bool complete_answer(const Generation& generation);
+    std::vector<Token> answer_of(const Generation& generation) const;
+
+    Engine& engine_;
+    const TextModel& text_;
+    BlockStore& store_;
+    CoreState& state_;
+    const ServiceOptions& options_;
+    const std::filesystem::path file_;
+    std::string open_warning_;
+    AnchorPool pool_;
+    int n_unsaved_ = 0;
+};
+
+}  // namespace spolia

@@ -1,0 +1,251 @@
+// Anchors at work: what agents leave for each other, and what outlives the process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/core_harness.h"
+
+namespace spolia {
+namespace {
+
+using test::CoreHarness;
+using test::Part;
+using test::words;
+using testing::HasSubstr;
+
+constexpr auto kFixed = SegmentRole::kFixed;
+constexpr auto kChunk = SegmentRole::kChunk;
+constexpr auto kQuery = SegmentRole::kQuery;
+constexpr int32_t kAnswer = 10;  // tokens of an answer
+
+struct Folder {
+    ~Folder() { std::filesystem::remove_all(path); }
+    const std::filesystem::path path =
+        std::filesystem::path(testing::TempDir()) / ("anchors_" + std::to_string(::getpid()));
+};
+
+class AnchorsTest : public testing::Test {
+protected:
+    AnchorsTest() {
+        core.options.reuse.policy = "anchors";
+        core.options.reuse_by_cost = false;
+        core.options.encode_seen_chunks = false;
+        core.options.capture_pages = false;
+        core.engine_options.end_every = 0;
+    }
+
+    // An agent's instructions, then what it is given to read, then what it is to do.
+    GenerateRequest agent(uint32_t n, const std::vector<std::string>& read, int32_t tokens = 4) {
+        std::vector<Part> parts = {{kFixed, words(1000 + n, 20)}};
+        for (const std::string& text : read) {
+            parts.push_back({kChunk, text});
+            parts.push_back({kFixed, "<sep>"});
+        }
+        parts.push_back({kQuery, words(2000 + n, 12)});
+        return core.request(parts, tokens);
+    }
+    Receipt serve(GenerateRequest request) {
+        const auto run = core.run(std::move(request));
+        core.wait_idle();
+        return run.sink->receipt().value_or(Receipt());
+    }
+    // What an agent says whose answer is cut into the tokens that it was sampled as.
+    std::string answer_of(uint32_t& n, const std::vector<std::string>& read) {
+        for (;; ++n) {
+            const auto run = core.run(agent(n, read, kAnswer));
+            core.wait_idle();
+            const std::vector<Token> tokens = core.sampled(run);
+            const auto is_text = [](Token token) {
+                return token != '\n' && token != '\r' && token < 256;
+            };
+            if (!std::ranges::all_of(tokens, is_text)) continue;
+            const auto is_letter = [](Token token) { return token > ' ' && token < 127; };
+            if (!is_letter(tokens.front()) || !is_letter(tokens.back())) continue;
+            return {tokens.begin(), tokens.end()};
+        }
+    }
+    void keep_on_disk() {
+        std::filesystem::create_directories(folder_.path);
+        core.options.store.directory = folder_.path;
+    }
+    std::filesystem::path file() {
+        return folder_.path / (core.service().model().fingerprint.hex() + ".anchors");
+    }
+
+    const Folder folder_;  // goes after the service that writes into it
+    CoreHarness core;
+};
+
+const std::string kOne = words(1, 60), kTwo = words(2, 40), kThree = words(3, 50);
+
+TEST_F(AnchorsTest, AnAgentTakesOverWhatAnotherOneRead) {
+    core.open();
+    const Receipt first = serve(agent(1, {kOne, kTwo}));
+    EXPECT_EQ(first.policy, "dense");
+    EXPECT_EQ(first.n_anchored, 0);
+    const Receipt second = serve(agent(2, {kOne, kTwo}));
+    EXPECT_EQ(second.policy, "anchors");
+    EXPECT_EQ(second.n_anchored + second.n_blended, 100);
+    EXPECT_EQ(second.n_shifted, 0);
+    EXPECT_EQ(second.n_anchored + second.n_blended + second.n_computed + second.n_exact,
+              second.n_prompt);
+    EXPECT_TRUE(second.misses.empty());
+    EXPECT_EQ(core.service().stats().anchors.anchors, 2u);
+    EXPECT_THAT(core.service().metrics_text(), HasSubstr("spolia_anchors 2\n"));
+}
+
+TEST_F(AnchorsTest, WhatWasReadBehindOtherTextIsAnAnchorOfItsOwn) {
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    core.options.reuse.fidelity = Fidelity::kExact;
+    GenerateRequest dense = agent(2, {kThree, kTwo});
+    dense.reuse.fidelity = Fidelity::kExact;
+    serve(dense);
+    EXPECT_EQ(core.service().stats().anchors.anchors, 4u);
+    const Receipt both = serve(agent(3, {kThree, kOne, kTwo}));
+    EXPECT_EQ(both.n_anchored + both.n_blended, 150);
+}
+
+TEST_F(AnchorsTest, OtherPoliciesNeitherUseNorMakeThem) {
+    core.open();
+    GenerateRequest plain = agent(1, {kOne});
+    plain.reuse.policy = "epic";
+    serve(plain);
+    EXPECT_EQ(core.service().stats().anchors.anchors, 0u);
+    serve(agent(2, {kOne}));
+    EXPECT_EQ(core.service().stats().anchors.anchors, 1u);
+    plain = agent(3, {kOne});
+    plain.reuse.policy = "epic";
+    const Receipt receipt = serve(plain);
+    EXPECT_EQ(receipt.policy, "dense");
+    EXPECT_EQ(receipt.misses.at(0).reason, "first_sight");
+}
+
+TEST_F(AnchorsTest, AnExactRequestUsesNone) {
+    core.open();
+    serve(agent(1, {kOne}));
+    GenerateRequest judge = agent(2, {kOne});
+    judge.reuse.fidelity = Fidelity::kExact;
+    const auto run = core.run(judge);
+    EXPECT_EQ(core.sampled(run), core.dense(judge));
+    EXPECT_EQ(run.sink->receipt()->n_anchored, 0);
+}
+
+TEST_F(AnchorsTest, TenantsShareNone) {
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    GenerateRequest other = agent(2, {kOne, kTwo});
+    other.tenant = "other";
+    EXPECT_EQ(serve(other).policy, "dense");
+    other = agent(3, {kOne, kTwo});
+    other.tenant = "other";
+    EXPECT_EQ(serve(other).policy, "anchors") << "its own";
+}
+
+TEST_F(AnchorsTest, AnAnswerIsFoundWhereItIsRead) {
+    core.open();
+    uint32_t n = 1;
+    const std::string answer = answer_of(n, {kOne});
+    const Receipt reader = serve(agent(500, {kOne, answer}));
+    EXPECT_EQ(reader.n_anchored + reader.n_blended, 60 + kAnswer);
+    EXPECT_TRUE(reader.misses.empty());
+}
+
+TEST_F(AnchorsTest, AnswersOfAnswersAreKeptToSomeDepth) {
+    core.open();
+    uint32_t n = 1;
+    std::vector<std::string> read = {kOne};
+    serve(agent(900, read));
+    // Each agent reads what the ones before said, composed of what they left.
+    for (int32_t depth = 1; depth <= 5; ++depth) {
+        read.push_back(answer_of(n, read));
+        ++n;
+    }
+    const Receipt last = serve(agent(901, read));
+    EXPECT_EQ(last.misses.size(), 1u);
+    EXPECT_EQ(last.misses.at(0).reason, "first_sight");
+    EXPECT_EQ(last.n_chunks, 6);
+    EXPECT_EQ(last.n_chunks_hit, 4) << "not those of depth 4 and 5";
+}
+
+TEST_F(AnchorsTest, TheyOutliveTheProcess) {
+    keep_on_disk();
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    core.reopen();
+    EXPECT_EQ(core.service().stats().anchors.anchors, 2u);
+    EXPECT_EQ(serve(agent(2, {kOne, kTwo})).policy, "anchors");
+}
+
+TEST_F(AnchorsTest, AnAnchorWhoseRowsAreGoneIsPassedOver) {
+    keep_on_disk();
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    core.options.store.directory = folder_.path / "other";
+    std::filesystem::create_directories(core.options.store.directory);
+    const std::filesystem::path from = file();
+    core.reopen();
+    const std::filesystem::path to = core.options.store.directory / from.filename();
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+    core.reopen();
+    ASSERT_EQ(core.service().stats().anchors.anchors, 2u);
+    const Receipt receipt = serve(agent(2, {kOne, kTwo}));
+    EXPECT_EQ(receipt.policy, "dense");
+    EXPECT_EQ(receipt.misses.at(0).reason, "first_sight");
+    EXPECT_EQ(serve(agent(3, {kOne, kTwo})).policy, "anchors") << "made anew";
+}
+
+TEST_F(AnchorsTest, ADamagedFileIsSetAside) {
+    keep_on_disk();
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    const std::filesystem::path path = file();
+    core.options.reuse.policy = "anchors";
+    core.reopen();
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 5);
+    // Closing writes only what is new.
+    core.reopen();
+    EXPECT_EQ(core.service().stats().anchors.anchors, 0u);
+    EXPECT_TRUE(std::filesystem::exists(path.string() + ".set-aside"));
+    EXPECT_EQ(serve(agent(2, {kOne, kTwo})).policy, "dense");
+    EXPECT_EQ(serve(agent(3, {kOne, kTwo})).policy, "anchors");
+}
+
+TEST_F(AnchorsTest, TheBudgetIsKept) {
+    core.options.anchors.bytes_max = 1 << 14;
+    core.open();
+    for (uint32_t i = 0; i < 30; ++i) {
+        serve(agent(i, {words(100 + i, 60), words(200 + i, 60)}));
+        ASSERT_LE(core.service().stats().anchors.bytes, uint64_t{1} << 14);
+    }
+    EXPECT_GT(core.service().stats().anchors.evictions, 0u);
+}
+
+TEST_F(AnchorsTest, UnderGuardTheyAreRungsOfTheirOwn) {
+    core.options.reuse.fidelity = Fidelity::kGuarded;
+    core.open();
+    const auto guarded = [this](uint32_t n) {
+        GenerateRequest request = agent(n, {kOne, kTwo});
+        request.reuse.fidelity = Fidelity::kGuarded;
+        return request;
+    };
+    serve(guarded(1));
+    const Receipt receipt = serve(guarded(2));
+    EXPECT_EQ(receipt.fallback, "uncalibrated");
+    EXPECT_EQ(receipt.policy, "dense");
+    bool learns = false;
+    for (const RungState& rung : core.service().stats().guard) {
+        learns = learns || (rung.label.starts_with("anchors adaptive") && rung.n_samples == 1);
+    }
+    EXPECT_TRUE(learns);
+}
+
+}  // namespace
+}  // namespace spolia
