@@ -9,6 +9,7 @@ void add_bench(CLI::App& app, Run& run) {
     bench->require_subcommand(1);
     add_bench_rag(*bench, run);
     add_bench_quality(*bench, run);
+    add_bench_agents(*bench, run);
 }
 
 }  // namespace spolia

@@ -59,13 +59,16 @@ void AnchorKeeper::keep_prompt(const PreparedPrompt& prompt, int32_t sequence,
     std::vector<Found> found;
     for (size_t i = 0; i < plan.chunks.size(); ++i) {
         const Segment& segment = plan.chunks[i].segment;
-        if (segment.span.end > plan.n_dense()) break;
+        const int32_t depth = depth_at(plan, segment.span.begin);
+        const bool computed = segment.span.end <= plan.n_dense() || plan.chunks[i].reused.empty();
+        if (!computed || depth > kDepthMax) continue;
         found.push_back(
             {.begin = segment.span.begin,
              .tokens = std::span(prompt.tokens).subspan(segment.span.begin, segment.span.size()),
              .chunk = segment.key,
              .context = {prompt.chunks.begin(),
-                         prompt.chunks.begin() + static_cast<std::ptrdiff_t>(i)}});
+                         prompt.chunks.begin() + static_cast<std::ptrdiff_t>(i)},
+             .depth = depth});
     }
     keep(sequence, std::move(found));
 }

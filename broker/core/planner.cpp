@@ -304,6 +304,14 @@ PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const 
     return Planner(input, find, costs).make();
 }
 
+int32_t depth_at(const PromptPlan& plan, int32_t row) {
+    int32_t depth = 0;
+    for (const PlannedBlock& block : plan.blocks) {
+        if (!block.exact && block.row < row) depth = std::max(depth, block.depth + 1);
+    }
+    return depth;
+}
+
 std::string policy_name(const PromptPlan& plan, std::string_view selector) {
     return std::string(std::ranges::any_of(plan.blocks, &PlannedBlock::anchored) ? kAnchorsPolicy
                                                                                  : selector);

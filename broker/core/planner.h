@@ -102,6 +102,9 @@ std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks);
 // `planned.known`.
 PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held);
 
+// Of rows computed from `row` on, see Anchor: 0 where no composed row is in front of them.
+int32_t depth_at(const PromptPlan& plan, int32_t row);
+
 // What a composed plan is called in receipts: kAnchorsPolicy where it uses any, else the selector.
 std::string policy_name(const PromptPlan& plan, std::string_view selector);
 

@@ -24,14 +24,6 @@ int32_t anchored_rows(const PromptPlan& plan, const PrefillReport& report) {
     return n_rows;
 }
 
-int32_t depth_behind(const PromptPlan& plan) {
-    int32_t depth = 0;
-    for (const PlannedBlock& block : plan.blocks) {
-        if (!block.exact) depth = std::max(depth, block.depth + 1);
-    }
-    return depth;
-}
-
 void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& receipt) {
     receipt.n_exact = report.n_exact;
     receipt.n_anchored = anchored_rows(plan, report);
@@ -229,7 +221,7 @@ void PromptFiller::settle(Generation& generation, PinnedPlan& pinned, const Pref
                           double ticks_ms) {
     const PromptPlan& plan = pinned.serving.plan;
     add_report(plan, report, generation.receipt);
-    generation.anchor_depth = depth_behind(plan);
+    generation.anchor_depth = depth_at(plan, plan.n_prompt);
     anchors_.keep_prompt(generation.prompt, generation.sequence, plan);
     generation.guard_trace = std::move(pinned.serving.trace);
     MutexLock lock(state_.mutex);

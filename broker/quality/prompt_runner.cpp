@@ -4,8 +4,7 @@
 #include <chrono>
 #include <utility>
 
-#include "broker/core/text_assembler.h"
-#include "reuse/divergence.h"
+#include "broker/quality/greedy_answer.h"
 
 namespace spolia {
 namespace {
@@ -95,22 +94,12 @@ Result<PromptRun> PromptRunner::run(const QualityPrompt& prompt, const PrefillPl
     run.report = std::move(report).value();
     const std::span<const float> logits = engine_.logits(kSequence);
     run.logits.assign(logits.begin(), logits.end());
-    if (Status status = answer(prompt, run); !status) return status.error();
+    Result<GreedyAnswer> answer =
+        greedy_answer(engine_, text_, kSequence, prompt.stops, tokens_max_);
+    if (!answer) return std::move(answer).error();
+    run.tokens = std::move(answer->tokens);
+    run.output = std::move(answer->output);
     return run;
-}
-
-Status PromptRunner::answer(const QualityPrompt& prompt, PromptRun& run) {
-    TextAssembler text(prompt.stops);
-    for (;;) {
-        const Token token = top_token(engine_.logits(kSequence));
-        run.tokens.push_back(token);
-        if (!text_.is_end(token) && !text.stopped()) run.output += text.push(text_.piece(token));
-        if (text_.is_end(token) || static_cast<int32_t>(run.tokens.size()) >= tokens_max_) break;
-        const DecodeItem item{kSequence, token};
-        if (Status status = engine_.decode({&item, 1}); !status) return status;
-    }
-    if (!text.stopped()) run.output += text.finish();
-    return {};
 }
 
 }  // namespace spolia

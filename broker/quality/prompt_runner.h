@@ -55,7 +55,6 @@ private:
                                            std::span<const PlannedBlock> planned);
     Result<const KvBlock*> block_of(const Key128& key, std::span<const Token> tokens);
     Result<PromptRun> run(const QualityPrompt& prompt, const PrefillPlan& plan);
-    Status answer(const QualityPrompt& prompt, PromptRun& run);
 
     Engine& engine_;
     const TextModel& text_;
