@@ -57,6 +57,7 @@ struct Options {
     TeamOptions team;
     int tasks = 50;
     std::string model;
+    std::string times_model;
     std::string cache_directory;
     int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     int gpu_layers = 0;
@@ -185,7 +186,9 @@ struct Part {
 };
 
 Result<Part> measure_times(const Options& options) {
-    const Result<std::filesystem::path> path = timing_model();
+    const Result<std::filesystem::path> path =
+        options.times_model.empty() ? timing_model()
+                                    : Result<std::filesystem::path>(options.times_model);
     if (!path.ok()) return path.error();
     const TeamShape& shape = options.shape;
     const int n_ctx = shape.prefix_tokens + shape.input_tokens +
@@ -294,6 +297,8 @@ void add_bench_agents(CLI::App& bench, Run& run) {
     command->add_option("--seed", options->team.seed, "answers: another seed, other tasks")
         ->capture_default_str();
     command->add_option("--model", options->model, "answers: GGUF file; default: the sample model");
+    command->add_option("--times-model", options->times_model,
+                        "times: GGUF file; default: the timing model");
     command->add_option("--cache-dir", options->cache_directory,
                         "answers: where `spolia calibrate` saved the check layer");
     add_engine_options(*command, options->threads, options->gpu_layers);

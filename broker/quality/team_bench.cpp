@@ -146,7 +146,7 @@ std::vector<TeamSetting> team_settings() {
     };
     ReuseOptions exact;
     exact.fidelity = Fidelity::kExact;
-    return {{"dense", exact},
+    return {{"dense", exact, true},
             {"prefix", exact},
             fast("none"),
             fast("cacheblend"),

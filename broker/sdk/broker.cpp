@@ -22,6 +22,7 @@ Config to_config(const BrokerOptions& options) {
     config.reuse.fidelity = options.fidelity;
     config.reuse.policy = options.policy;
     config.reuse.recompute_ratio = options.recompute_ratio;
+    config.reuse.chunker.tokens_min = options.chunk_tokens_min;
     config.reuse.budget = {options.max_kl, options.min_agreement};
     return config;
 }

@@ -23,10 +23,12 @@ struct BrokerOptions {
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
-    // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | none |
-    // epic | cacheblend | query | trace | adaptive | full
+    // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | anchors
+    // (adaptive over rows that other prompts left, for agents that read the same) | none | epic |
+    // cacheblend | query | trace | adaptive | full
     std::string policy = "auto";
     double recompute_ratio = 0.15;  // of reused tokens, policy cacheblend
+    int32_t chunk_tokens_min = 32;  // shorter parts are computed
     // Fidelity guarded: the KL of the first token (nats) that 99 % of prompts keep, and the share
     // with the same likeliest first token.
     double max_kl = 0.05;

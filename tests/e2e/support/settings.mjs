@@ -14,9 +14,11 @@ export const model = required('E2E_MODEL');
 // The file of the model that the program carries; empty where it carries none.
 export const sampleModel = process.env.E2E_SAMPLE_MODEL ?? '';
 export const example = required('E2E_EXAMPLE');
+export const multiAgentExample = required('E2E_MULTI_AGENT_EXAMPLE');
+export const packages = required('E2E_PACKAGES');
 
 // Clients are installed in the build folder, where a plain import does not look.
-const require = createRequire(join(required('E2E_PACKAGES'), 'package.json'));
+const require = createRequire(join(packages, 'package.json'));
 export const { OpenAI } = require('openai');
 export const { ChatOpenAI } = require('@langchain/openai');
 export const { HumanMessage, SystemMessage } = require('@langchain/core/messages');
