@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,6 +14,11 @@ namespace spolia {
 
 // The words of a chunk (PromptOutline::words), ascending, each once.
 using ChunkWords = std::vector<uint64_t>;
+
+// Approximations of approximations ... of dense rows: what is deeper is not kept.
+inline constexpr int32_t kAnchorDepthMax = 3;
+// Chunks behind more others than this get no anchors: matching takes time in the square of it.
+inline constexpr size_t kAnchorContextMax = 128;
 
 // A chunk that stood in front of another one.
 struct ContextChunk {
@@ -30,7 +36,7 @@ struct Anchor {
     // 0: its rows were computed densely, all text in front of them was. One more than the deepest
     // anchor under the prompt that it was decoded behind.
     int32_t depth = 0;
-    uint64_t bytes = 0;  // of the block
+    uint64_t bytes = 0;  // of the block and the context
 };
 
 // Names a chunk behind the chunks of a context. Text between chunks does not count: what an agent's

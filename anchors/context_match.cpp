@@ -68,35 +68,52 @@ std::vector<uint64_t> lost_words(std::span<const ContextChunk> context,
     return words;
 }
 
-}  // namespace
+// Without what is known, which takes longer.
+struct Candidate {
+    std::shared_ptr<const Anchor> anchor;
+    std::vector<Pair> pairs;
 
-AnchorMatch match_context(std::shared_ptr<const Anchor> anchor, std::span<const ChunkInFront> here,
-                          int32_t part) {
-    const std::span<const ContextChunk> there = anchor->context;
-    const std::vector<Pair> pairs = common_chunks(there, here);
+    int32_t n_known() const { return static_cast<int32_t>(pairs.size()); }
+    int32_t n_lost() const { return static_cast<int32_t>(anchor->context.size() - pairs.size()); }
+    int32_t worth() const { return AnchorMatch::worth(n_known(), n_lost()); }
+    bool better_than(const Candidate& other) const {
+        return worth() > other.worth() ||
+               (worth() == other.worth() && anchor->depth < other.anchor->depth);
+    }
+};
+
+AnchorMatch match_of(Candidate candidate, std::span<const ChunkInFront> here, int32_t part) {
+    const std::span<const ContextChunk> there = candidate.anchor->context;
     AnchorMatch match;
-    for (const auto& [i, j] : pairs) {
+    for (const auto& [i, j] : candidate.pairs) {
         match.known.parts.push_back(here[j].part);
         if (adjoin(there, i, here, j)) match.known.adjoining.push_back(here[j].part);
     }
     if (adjoin(there, there.size(), here, here.size())) match.known.adjoining.push_back(part);
-    match.known.lost = lost_words(there, pairs);
-    match.n_known = static_cast<int32_t>(pairs.size());
-    match.n_lost = static_cast<int32_t>(there.size() - pairs.size());
-    match.anchor = std::move(anchor);
+    match.known.lost = lost_words(there, candidate.pairs);
+    match.n_known = candidate.n_known();
+    match.n_lost = candidate.n_lost();
+    match.anchor = std::move(candidate.anchor);
     return match;
+}
+
+}  // namespace
+
+AnchorMatch match_context(std::shared_ptr<const Anchor> anchor, std::span<const ChunkInFront> here,
+                          int32_t part) {
+    std::vector<Pair> pairs = common_chunks(anchor->context, here);
+    return match_of({std::move(anchor), std::move(pairs)}, here, part);
 }
 
 std::optional<AnchorMatch> best_anchor(std::span<const std::shared_ptr<const Anchor>> anchors,
                                        std::span<const ChunkInFront> here, int32_t part) {
-    std::optional<AnchorMatch> best;
+    std::optional<Candidate> best;
     for (const std::shared_ptr<const Anchor>& anchor : anchors) {
-        AnchorMatch match = match_context(anchor, here, part);
-        const bool better = !best || match.worth() > best->worth() ||
-                            (match.worth() == best->worth() && anchor->depth < best->anchor->depth);
-        if (better) best = std::move(match);
+        Candidate candidate{anchor, common_chunks(anchor->context, here)};
+        if (!best || candidate.better_than(*best)) best = std::move(candidate);
     }
-    return best;
+    if (!best) return std::nullopt;
+    return match_of(*std::move(best), here, part);
 }
 
 }  // namespace spolia

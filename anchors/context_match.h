@@ -26,7 +26,8 @@ struct AnchorMatch {
 
     // How much better its rows are to begin with than rows encoded alone, for which it is 0, in
     // half chunks: what is lost has to be made good, but not all of it was of consequence.
-    int32_t worth() const { return 2 * n_known - n_lost; }
+    int32_t worth() const { return worth(n_known, n_lost); }
+    static int32_t worth(int32_t n_known, int32_t n_lost) { return 2 * n_known - n_lost; }
 };
 
 // `here` are the chunks in front, in the order of the prompt, of the one in part `part`. What is in

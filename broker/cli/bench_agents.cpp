@@ -42,7 +42,8 @@ a note of its own. Every call is served in every way, in turn:
 
 Times are measured with the timing model (random weights), in this process, from the prepared prompt
 to the first token: planning, placing and computing. Encoding chunks alone, which all but "anchors"
-need, happens between calls and is not charged to them.
+need, happens between calls and is not charged to them. Keeping a prompt's rows as
+anchors comes behind the first token and is told apart ("keep_ms" in JSON).
 
 Answers are measured with the sample model, on generated tasks: relay (the first agent knows a fact
 that the others' messages lead back to), ledger (each message changes what the notes said), debate
@@ -96,6 +97,7 @@ Json call_json(const CallFigures& calls, bool answers) {
     Json json = {
         {"calls", calls.n},
         {"prompt_ms", {{"mean", calls.ms_mean()}, {"median", percentile(calls.prompt_ms, 0.5)}}},
+        {"keep_ms", {{"mean", calls.keep_ms_mean()}}},
         {"reusing_calls", calls.n == 0 ? 0.0 : 1.0 * calls.n_reusing / calls.n},
         {"token_reuse", calls.token_reuse()},
         {"tokens",

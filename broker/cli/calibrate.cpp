@@ -105,6 +105,14 @@ Result<CheckLayerRecord> measure_layer(const Options& options, const QualityMode
     return record;
 }
 
+// Tasks are prompts by themselves: what serves them has no anchors, so it proves nothing about
+// them.
+std::vector<std::string_view> policies_to_teach() {
+    std::vector<std::string_view> names = policy_names();
+    std::erase(names, kAnchorsPolicy);
+    return names;
+}
+
 // The server's ladder, label by label.
 Result<ReusePolicy> server_policy(const Options& options, const ModelInfo& model,
                                   int32_t check_layer) {
@@ -265,7 +273,7 @@ void add_calibrate(CLI::App& app, Run& run) {
         ->capture_default_str();
     command->add_flag("--no-guard", options->no_guard, "the check layer only");
     command->add_option("--policy", options->policy, "the server's, as the next two")
-        ->check(CLI::IsMember(policy_names()))
+        ->check(CLI::IsMember(policies_to_teach()))
         ->capture_default_str();
     command->add_option("--recompute-ratio", options->recompute_ratio)
         ->check(CLI::Range(0.0, 1.0))

@@ -40,7 +40,10 @@ AnchorKeeper::AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& st
     const std::string bytes((std::istreambuf_iterator<char>(file)), {});
     std::optional<std::vector<Anchor>> anchors = parse_anchors(bytes, engine.info().fingerprint);
     if (anchors) {
-        pool_.add(*std::move(anchors));
+        for (const Key128& evicted : pool_.add(*std::move(anchors))) {
+            store_.erase(evicted);
+            ++n_unsaved_;
+        }
     } else {
         open_warning_ = "the anchors in " + file_.string() +
                         " are damaged or another model's; set aside as " +
@@ -57,11 +60,12 @@ void AnchorKeeper::keep_prompt(const PreparedPrompt& prompt, int32_t sequence,
     }
     pool_.used(used);
     std::vector<Found> found;
-    for (size_t i = 0; i < plan.chunks.size(); ++i) {
+    const size_t n_chunks = std::min(plan.chunks.size(), kAnchorContextMax);
+    for (size_t i = 0; i < n_chunks; ++i) {
         const Segment& segment = plan.chunks[i].segment;
         const int32_t depth = depth_at(plan, segment.span.begin);
         const bool computed = segment.span.end <= plan.n_dense() || plan.chunks[i].reused.empty();
-        if (!computed || depth > kDepthMax) continue;
+        if (!computed || depth > kAnchorDepthMax) continue;
         found.push_back(
             {.begin = segment.span.begin,
              .tokens = std::span(prompt.tokens).subspan(segment.span.begin, segment.span.size()),
@@ -75,12 +79,17 @@ void AnchorKeeper::keep_prompt(const PreparedPrompt& prompt, int32_t sequence,
 
 void AnchorKeeper::keep_answer(const Generation& generation) {
     const PreparedPrompt& prompt = generation.prompt;
-    if (!prompt.policy.anchored || generation.anchor_depth > kDepthMax) return;
+    if (!prompt.policy.anchored || generation.anchor_depth > kAnchorDepthMax) return;
     if (generation.n_generated < options_.chunker.tokens_min) return;
-    if (!complete_answer(generation)) return;
+    if (prompt.chunks.size() >= kAnchorContextMax) return;
+    if (!generation.text.stopped() && !complete_answer(generation)) return;
     const std::vector<Token> answer = answer_of(generation);
     std::string text(kLineBreak);
     for (const Token token : answer) text += text_.piece(token);
+    // The client's text ends in front of a stop string.
+    if (const std::string& stop = generation.text.stop_word(); !stop.empty()) {
+        text.resize(std::min(text.size(), text.find(stop, kLineBreak.size())));
+    }
     const Result<TokenizedText> tokenized = text_.tokenize(text, false, false);
     if (!tokenized.ok()) return;
     const TextSpan whole{static_cast<uint32_t>(kLineBreak.size()),
@@ -148,12 +157,17 @@ void AnchorKeeper::keep(int32_t sequence, std::vector<Found> found) {
                                                                   .provenance = provenance,
                                                                   .tokens = each.tokens});
         if (!block) break;
-        const uint64_t bytes = (*block)->bytes_total();
+        const uint64_t bytes = (*block)->bytes_total() + each.context.size() * sizeof(ContextChunk);
         if (!store_.insert(std::move(block).value())) break;
         anchors.push_back({each.chunk, key, std::move(each.context), each.depth, bytes});
     }
     n_unsaved_ += static_cast<int>(anchors.size());
     for (const Key128& evicted : pool_.add(std::move(anchors))) store_.erase(evicted);
+}
+
+bool AnchorKeeper::holds(const Key128& block, int32_t depth) const {
+    const std::shared_ptr<const Anchor> anchor = pool_.snapshot()->of_block(block);
+    return anchor != nullptr && anchor->depth == depth;
 }
 
 void AnchorKeeper::forget(std::span<const Key128> blocks) {

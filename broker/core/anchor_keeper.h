@@ -24,9 +24,6 @@ namespace spolia {
 // Snapshots are for any thread, the rest for the engine thread.
 class AnchorKeeper {
 public:
-    // Approximations of approximations ... of dense rows.
-    static constexpr int32_t kDepthMax = 3;
-
     // Takes up what the last process kept.
     AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& store, CoreState& state,
                  const ServiceOptions& options);
@@ -42,14 +39,17 @@ public:
     // The generation is over and its sequence not yet released. Cut as prompts with this answer as
     // a part of its own will be. Decodes the last token's row where it is still missing.
     void keep_answer(const Generation& generation);
+    // Whether the rows under this key are still those of an anchor of this depth: a shallower one
+    // may have taken its place.
+    bool holds(const Key128& block, int32_t depth) const;
     // The rows under these keys are not to be believed any more.
     void forget(std::span<const Key128> blocks);
 
-    // Writes what has changed, if it is enough to be worth it, or `all` of it.
+    // Writes what has changed, if it is enough to be worth it, or `all` of it. When there is time:
+    // what a crash costs is only made anew.
     void save(bool all);
 
 private:
-    // Anchors that a crash may cost.
     static constexpr int kUnsavedMax = 64;
 
     // Rows of a sequence that hold a chunk, and what was in front of it.

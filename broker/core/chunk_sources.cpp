@@ -8,9 +8,9 @@
 namespace spolia {
 
 ChunkSources::ChunkSources(std::span<const Token> tokens, std::span<const Segment> segments,
-                           const AnchorSnapshot* anchors, const FindResidence& find)
-    : tokens_(tokens), segments_(segments), anchors_(anchors), find_(find) {
-    if (anchors == nullptr) return;
+                           const UsableAnchors& usable, const FindResidence& find)
+    : tokens_(tokens), segments_(segments), usable_(usable), find_(find) {
+    if (usable.anchors == nullptr) return;
     for (size_t part = 0; part < segments.size(); ++part) {
         if (segments[part].role != SegmentRole::kChunk) continue;
         chunks_.push_back({segments[part].key, static_cast<int32_t>(part)});
@@ -26,16 +26,18 @@ ChunkSource ChunkSources::of(size_t part) const {
     const std::span<const Token> tokens = tokens_of(part);
     const Key128& key = segments_[part].key;
     const ChunkSource alone{.key = key, .residence = find_(key, tokens)};
-    if (anchors_ == nullptr) return alone;
+    if (usable_.anchors == nullptr) return alone;
     std::vector<std::shared_ptr<const Anchor>> held;
-    std::ranges::copy_if(anchors_->find(key), std::back_inserter(held),
-                         [&](const auto& anchor) { return present(find_(anchor->block, tokens)); });
+    std::ranges::copy_if(
+        usable_.anchors->find(key), std::back_inserter(held), [&](const auto& anchor) {
+            return anchor->depth <= usable_.depth_max && present(find_(anchor->block, tokens));
+        });
     const auto own =
         std::ranges::lower_bound(chunks_, static_cast<int32_t>(part), {}, &ChunkInFront::part);
     const auto in_front =
         std::span(chunks_).first(static_cast<size_t>(std::distance(chunks_.begin(), own)));
     std::optional<AnchorMatch> best = best_anchor(held, in_front, static_cast<int32_t>(part));
-    if (!best || (best->worth() <= 0 && present(alone.residence))) return alone;
+    if (!best || best->worth() < (present(alone.residence) ? 1 : 0)) return alone;
     return {.key = best->anchor->block,
             .residence = find_(best->anchor->block, tokens),
             .known = std::make_shared<const KnownContext>(std::move(best->known)),

@@ -23,15 +23,22 @@ struct ChunkSource {
     int32_t depth = 0;                                    // see Anchor
 };
 
+// The anchors that a prompt may use.
+struct UsableAnchors {
+    const AnchorSnapshot* anchors = nullptr;  // null: none
+    int32_t depth_max = kAnchorDepthMax;
+};
+
 // Chooses between the block of a chunk encoded alone and the anchors that it has. Borrows all that
 // it is made of.
 class ChunkSources {
 public:
-    // `anchors` null: none.
     ChunkSources(std::span<const Token> tokens, std::span<const Segment> segments,
-                 const AnchorSnapshot* anchors, const FindResidence& find);
+                 const UsableAnchors& usable, const FindResidence& find);
 
-    // `part`: index of a segment that is a chunk.
+    // `part`: index of a segment that is a chunk. An anchor is taken where it knows more than the
+    // chunk encoded alone, or as much and that is not there. One that has more to forget than it
+    // knows is not: the chunk is computed then, and leaves a better one.
     ChunkSource of(size_t part) const;
 
 private:
@@ -39,7 +46,7 @@ private:
 
     std::span<const Token> tokens_;
     std::span<const Segment> segments_;
-    const AnchorSnapshot* anchors_;
+    const UsableAnchors usable_;
     const FindResidence& find_;
     std::vector<ChunkInFront> chunks_;  // all of the prompt
 };

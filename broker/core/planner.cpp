@@ -38,7 +38,7 @@ public:
     Planner(const PlanInput& input, const FindResidence& find, const CostModel& costs)
         : input_(input),
           find_(find),
-          sources_(input.tokens, input.segments, input.anchors, find_),
+          sources_(input.tokens, input.segments, {input.anchors, input.anchor_depth_max}, find_),
           costs_(costs),
           n_prompt_(static_cast<int32_t>(input.tokens.size())),
           last_row_(n_prompt_ - 1) {}
@@ -145,7 +145,9 @@ private:
 
     void add_chunk(ChunkOutcome& chunk, std::vector<PlannedBlock>& blocks) const {
         const TokenSpan covers = chunk.segment.span;
-        const bool settled = behind_sink(covers.begin);
+        const ChunkSource source = sources_.of(chunk.part);
+        // An anchor was made behind more than the sink.
+        const bool settled = behind_sink(covers.begin) && source.known == nullptr;
         const TokenSpan rows{std::max({covers.begin, plan_.n_exact, settled ? 0 : 1}),
                              std::min(covers.end, last_row_)};
         if (rows.empty()) {
@@ -153,7 +155,6 @@ private:
             if (covers.begin >= plan_.n_exact) chunk.miss = kEdgeRow;
             return;
         }
-        const ChunkSource source = sources_.of(chunk.part);
         if (!present(source.residence)) {
             chunk.miss = miss_of(source.residence);
             chunk.wanted =

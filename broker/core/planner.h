@@ -30,9 +30,10 @@ struct PlanInput {
     int32_t n_held = 0;       // leading rows that the sequence holds, exact; may be all of them
     int32_t n_tile_rows = 1;  // see EngineLimits
     const ReusePolicy* policy = nullptr;
-    const SelectorParams* params = nullptr;   // a rung's, in place of the policy's
-    const PromptOutline* outline = nullptr;   // for the cost of adaptive; null: of all rows
-    const AnchorSnapshot* anchors = nullptr;  // null: chunks are taken as they are encoded alone
+    const SelectorParams* params = nullptr;      // a rung's, in place of the policy's
+    const PromptOutline* outline = nullptr;      // for the cost of adaptive; null: of all rows
+    const AnchorSnapshot* anchors = nullptr;     // null: chunks are taken as they are encoded alone
+    int32_t anchor_depth_max = kAnchorDepthMax;  // deeper ones are passed over
     // Why chunks must not be reused though they could be; empty: they may.
     std::string_view refusal = {};
     const ModelInfo* model = nullptr;

@@ -62,6 +62,7 @@ PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine&
             .policy = &prompt.policy,
             .outline = &prompt.outline,
             .anchors = prompt.policy.anchored ? &anchors : nullptr,
+            .anchor_depth_max = prompt.policy.fidelity == Fidelity::kGuarded ? 0 : kAnchorDepthMax,
             .model = &engine.info(),
             .sink_prefix = engine.sink_prefix(),
             .unmapped = prompt.unmapped,
@@ -219,10 +220,10 @@ Result<PrefillReport> PromptFiller::prefill(const Generation& generation, const 
 
 void PromptFiller::settle(Generation& generation, PinnedPlan& pinned, const PrefillReport& report,
                           double ticks_ms) {
-    const PromptPlan& plan = pinned.serving.plan;
+    generation.plan = std::move(pinned.serving.plan);
+    const PromptPlan& plan = generation.plan;
     add_report(plan, report, generation.receipt);
     generation.anchor_depth = depth_at(plan, plan.n_prompt);
-    anchors_.keep_prompt(generation.prompt, generation.sequence, plan);
     generation.guard_trace = std::move(pinned.serving.trace);
     MutexLock lock(state_.mutex);
     state_.sequences.filled(generation.sequence, generation.prompt.tokens, plan.n_dense());

@@ -22,6 +22,8 @@ void RunningSet::start(std::unique_ptr<Generation> generation) {
     started.sink->on_start(started.receipt);
     const std::optional<FinishReason> ended =
         first ? take(started, *first) : std::optional(FinishReason::kLength);
+    // Behind the first token, which need not wait for it.
+    anchors_.keep_prompt(started.prompt, started.sequence, started.plan);
     if (ended) {
         finish(started, *ended);
     } else {
@@ -98,6 +100,7 @@ bool RunningSet::context_full(const Generation& generation) const {
 void RunningSet::finish(Generation& generation, FinishReason reason) {
     std::string rest = generation.text.finish();
     if (!rest.empty()) generation.sink->on_text(std::move(rest), generation.last_token);
+    const double decode_ms = ms_between(generation.first_token_at, Clock::now());
     if (reason != FinishReason::kCancelled) anchors_.keep_answer(generation);
     {
         // Before the sink hears of it: whoever continues at once finds the sequence idle.
@@ -108,7 +111,7 @@ void RunningSet::finish(Generation& generation, FinishReason reason) {
         .finish = reason,
         .stop_word = generation.text.stop_word(),
         .n_generated = generation.n_generated,
-        .decode_ms = ms_between(generation.first_token_at, Clock::now()),
+        .decode_ms = decode_ms,
         .receipt = generation.receipt,
     };
     metrics_.request_done(outcome);

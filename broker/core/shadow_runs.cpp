@@ -106,6 +106,9 @@ Result<std::vector<float>> ShadowRuns::compute(const Job& job, const RungTrace& 
     std::vector<BlockPin> pins;
     std::vector<PlacedBlock> blocks;
     for (const PlannedBlock& block : rung.blocks) {
+        if (block.anchored() && !anchors_.holds(block.key, block.depth)) {
+            return Error{ErrorCode::kNotFound, "an anchor of the prompt is another one now"};
+        }
         BlockPin held = store_.find(
             block.key, std::span(job.tokens).subspan(block.covers.begin, block.covers.size()));
         if (!held) return Error{ErrorCode::kNotFound, "a block of the prompt is gone"};
@@ -216,15 +219,17 @@ void ShadowRuns::suspect(const Job& job, const RungTrace& rung) {
 // answers that went wrong are made anew, which is cheap beside what a bad one costs. Anchors come
 // anew with the next prompts.
 void ShadowRuns::renew_suspects() {
+    std::vector<Key128> anchors;
     for (const Suspect& block : suspects_) {
         if (block.tokens.empty()) {
-            anchors_.forget({&block.key, 1});
+            anchors.push_back(block.key);
             continue;
         }
         if (!store_.erase(block.key)) continue;
         MutexLock lock(state_.mutex);
         state_.encode_queue.add(block.key, block.tokens);
     }
+    anchors_.forget(anchors);
     suspects_.clear();
 }
 

@@ -40,6 +40,8 @@ Result<TeamCall> KvcommWay::call(const QualityPrompt& prompt, size_t agent, std:
                                                           .blocks = placed},
                                                          {});
     if (!report.ok()) return report.error();
+    const auto first = std::ranges::find(prompt.segments, SegmentRole::kChunk, &Segment::role);
+    own_[agent].assign(prompt.tokens.begin(), prompt.tokens.begin() + first->span.end);
     Receipt& receipt = call.receipt;
     receipt.prompt_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     receipt.policy = predicted.empty() ? "dense" : "kvcomm";
@@ -106,12 +108,10 @@ Status KvcommWay::make_anchors(size_t agent, const QualityPrompt& prompt,
         if (!dense.ok()) return dense.error();
         placeholders_[{agent, chunk.slot}].add(*chunk.base, **dense, span.begin);
     }
-    const auto first = std::ranges::find(prompt.segments, SegmentRole::kChunk, &Segment::role);
-    own_[agent].assign(prompt.tokens.begin(), prompt.tokens.begin() + first->span.end);
     return {};
 }
 
-// Composed calls leave the agent's own rows as they were.
+// The agent's own note is computed in every call, or kept.
 int32_t KvcommWay::n_kept(size_t agent, const QualityPrompt& prompt) const {
     const auto same = std::ranges::mismatch(own_[agent], prompt.tokens).in1;
     return rows_kept_exactly(static_cast<int32_t>(same - own_[agent].begin()),

@@ -44,6 +44,7 @@ void add_call(const TeamCall& call, const TeamCall& dense, const std::string& an
     figures.kl.push_back(kl_divergence(dense.logits, call.logits));
     const Receipt& receipt = call.receipt;
     figures.prompt_ms.push_back(receipt.prompt_ms);
+    figures.keep_ms.push_back(call.keep_ms);
     figures.n_reusing += receipt.n_shifted + receipt.n_anchored > 0;
     figures.n_prompt += receipt.n_prompt;
     figures.n_exact += receipt.n_exact;
@@ -156,6 +157,7 @@ std::vector<TeamSetting> team_settings() {
 size_t n_team_ways() { return team_settings().size() + 1; }
 
 double CallFigures::ms_mean() const { return mean(prompt_ms); }
+double CallFigures::keep_ms_mean() const { return mean(keep_ms); }
 double CallFigures::kl_mean() const { return mean(kl); }
 
 double CallFigures::token_reuse() const {

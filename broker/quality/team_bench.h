@@ -29,10 +29,11 @@ struct CallFigures {
     int32_t n_same_first = 0;  // first tokens that are dense's
     int32_t n_reusing = 0;     // calls with rows from blocks
     std::vector<double> kl;    // of the first token, dense to this
-    std::vector<double> prompt_ms;
+    std::vector<double> prompt_ms, keep_ms;
     int64_t n_prompt = 0, n_exact = 0, n_shifted = 0, n_anchored = 0, n_blended = 0;
 
     double ms_mean() const;
+    double keep_ms_mean() const;
     double kl_mean() const;
     // Of all tokens, those that were neither computed nor recomputed.
     double token_reuse() const;

@@ -33,6 +33,7 @@ struct TeamSetting {
 // What an agent's call came to.
 struct TeamCall {
     Receipt receipt;            // prompt_ms is what serving it took, planning and placing included
+    double keep_ms = 0;         // behind the first token: keeping the prompt's rows as anchors
     std::vector<float> logits;  // of the first token
     std::string output;         // greedy, up to a stop string
 };

@@ -32,7 +32,7 @@ struct Receipt {
     int32_t n_exact = 0;       // KV of an equal prefix, bit by bit
     int32_t n_shifted = 0;     // a known chunk's KV, rotated to its new position
     int32_t n_blended = 0;     // in a known chunk, but recomputed in the new context
-    int32_t n_anchored = 0;    // a known chunk's KV, corrected by anchors
+    int32_t n_anchored = 0;    // a known chunk's KV as another prompt or answer left it, rotated
     int32_t n_donor = 0;       // equal tokens of a near-identical chunk
     int32_t n_computed = 0;    // computed as if nothing were known
     int32_t n_chunks = 0;      // chunks in the prompt

@@ -113,6 +113,24 @@ TEST_F(AnchorsTest, WhatWasReadBehindOtherTextIsAnAnchorOfItsOwn) {
     EXPECT_EQ(both.n_anchored + both.n_blended, 150);
 }
 
+TEST_F(AnchorsTest, WhatHasMoreToForgetThanItKnowsIsComputedOnce) {
+    core.open();
+    serve(agent(1, {kThree, kOne}));
+    const Receipt other = serve(agent(2, {kOne}));
+    EXPECT_EQ(other.policy, "dense");
+    EXPECT_EQ(other.misses.at(0).reason, "first_sight");
+    EXPECT_EQ(serve(agent(3, {kOne})).policy, "anchors") << "as the second one left it";
+}
+
+// The engine checks what is called settled.
+TEST_F(AnchorsTest, DirectlyBehindTheSinkAnAnchorIsNotSettled) {
+    core.open();
+    serve(agent(1, {kOne}));
+    const Receipt receipt = serve(core.request({{kChunk, kOne}, {kQuery, words(7, 12)}}, 4));
+    EXPECT_EQ(receipt.policy, "anchors");
+    EXPECT_EQ(receipt.n_anchored + receipt.n_blended, 60);
+}
+
 TEST_F(AnchorsTest, OtherPoliciesNeitherUseNorMakeThem) {
     core.open();
     GenerateRequest plain = agent(1, {kOne});
