@@ -105,8 +105,10 @@ Status TeamWay::answer(Generation& generation, const std::vector<std::string>& s
     return {};
 }
 
-// As if the tokens had been sampled; computed in batches, behind the rows that are there.
+// As if the tokens had been sampled; computed in batches, behind the rows that are there. Only
+// where answers are kept does that leave anything.
 Status TeamWay::say(Generation& generation, std::span<const Token> said) {
+    if (!generation.prompt.policy.anchored) return {};
     std::vector<Token> tokens = generation.prompt.tokens;
     const auto n_prompt = static_cast<int32_t>(tokens.size());
     tokens.insert(tokens.end(), said.begin(), said.end());
