@@ -6,6 +6,13 @@
 #include <utility>
 
 namespace spolia {
+namespace {
+
+// Of anchors that are used where the chunk alone is not there: behind another agent's own note and
+// nothing else is as it is in most teams. What that note said is lost, and traced as such.
+constexpr int32_t kWorthMin = -1;
+
+}  // namespace
 
 ChunkSources::ChunkSources(std::span<const Token> tokens, std::span<const Segment> segments,
                            const UsableAnchors& usable, const FindResidence& find)
@@ -37,7 +44,7 @@ ChunkSource ChunkSources::of(size_t part) const {
     const auto in_front =
         std::span(chunks_).first(static_cast<size_t>(std::distance(chunks_.begin(), own)));
     std::optional<AnchorMatch> best = best_anchor(held, in_front, static_cast<int32_t>(part));
-    if (!best || best->worth() < (present(alone.residence) ? 1 : 0)) return alone;
+    if (!best || best->worth() < (present(alone.residence) ? 1 : kWorthMin)) return alone;
     return {.key = best->anchor->block,
             .residence = find_(best->anchor->block, tokens),
             .known = std::make_shared<const KnownContext>(std::move(best->known)),

@@ -37,8 +37,8 @@ public:
                  const UsableAnchors& usable, const FindResidence& find);
 
     // `part`: index of a segment that is a chunk. An anchor is taken where it knows more than the
-    // chunk encoded alone, or as much and that is not there. One that has more to forget than it
-    // knows is not: the chunk is computed then, and leaves a better one.
+    // chunk encoded alone, or about as much and that is not there. One that has much to forget is
+    // not: the chunk is computed then, and leaves a better one.
     ChunkSource of(size_t part) const;
 
 private:

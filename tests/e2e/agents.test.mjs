@@ -12,7 +12,7 @@ import { model, multiAgentExample, packages, sampleModel } from './support/setti
 async function bench(...args) {
   const { code, stdout, stderr } = await run(
     ['bench', 'agents', '--threads', '1', '--format', 'json', ...args],
-    { timeout: 240_000 },
+    { timeout: 480_000 },
   );
   assert.equal(code, 0, stderr);
   const report = Object.values(JSON.parse(stdout))[0];
@@ -52,7 +52,7 @@ test('times are measured in every way', async () => {
   }
   assert.equal(ways.dense.all.token_reuse, 0);
   const { exact, anchored, blended } = ways.anchors.agents[2].tokens;
-  assert.ok(exact + anchored + blended > 0.7 * ways.anchors.agents[2].tokens.prompt);
+  assert.ok(exact + anchored + blended > 0.6 * ways.anchors.agents[2].tokens.prompt);
   assert.ok(ways.anchors.pool.anchors > 0);
 });
 

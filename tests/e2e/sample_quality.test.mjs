@@ -13,7 +13,7 @@ const count = 30;
 let rows;
 
 async function spolia(...args) {
-  const { code, stdout, stderr } = await run([...args, '--format', 'json'], { timeout: 240_000 });
+  const { code, stdout, stderr } = await run([...args, '--format', 'json'], { timeout: 480_000 });
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout);
 }

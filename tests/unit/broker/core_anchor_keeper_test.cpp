@@ -113,13 +113,19 @@ TEST_F(AnchorsTest, WhatWasReadBehindOtherTextIsAnAnchorOfItsOwn) {
     EXPECT_EQ(both.n_anchored + both.n_blended, 150);
 }
 
-TEST_F(AnchorsTest, WhatHasMoreToForgetThanItKnowsIsComputedOnce) {
+TEST_F(AnchorsTest, WhatHasMuchToForgetIsComputedOnce) {
     core.open();
-    serve(agent(1, {kThree, kOne}));
+    serve(agent(1, {kThree, kTwo, kOne}));
     const Receipt other = serve(agent(2, {kOne}));
     EXPECT_EQ(other.policy, "dense");
     EXPECT_EQ(other.misses.at(0).reason, "first_sight");
     EXPECT_EQ(serve(agent(3, {kOne})).policy, "anchors") << "as the second one left it";
+}
+
+TEST_F(AnchorsTest, OneAgentsOwnNoteInFrontIsNotMuch) {
+    core.open();
+    serve(agent(1, {kThree, kOne}));
+    EXPECT_EQ(serve(agent(2, {kTwo, kOne})).policy, "anchors");
 }
 
 // The engine checks what is called settled.
