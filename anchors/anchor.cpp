@@ -12,7 +12,7 @@ Key128 anchor_key(const Key128& chunk, std::span<const ContextChunk> context) {
     std::string bytes = "anchor";
     put(bytes, chunk);
     for (const ContextChunk& each : context) put(bytes, each.key);
-    return hash_bytes(std::as_bytes(std::span(bytes)));
+    return hash_text(bytes);
 }
 
 std::vector<ContextChunk> chunks_of(std::span<const Segment> segments,

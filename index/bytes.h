@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -44,7 +43,7 @@ void put(std::string& out, const std::vector<T>& values) {
 }
 
 // Puts hash_bytes() of all that is in `out` behind it.
-inline void put_checksum(std::string& out) { put(out, hash_bytes(std::as_bytes(std::span(out)))); }
+inline void put_checksum(std::string& out) { put(out, hash_text(out)); }
 
 // Takes what put() wrote off the front of a byte string. Once it runs short it stays failed, and
 // gives zeros and nothing.
@@ -94,7 +93,7 @@ inline std::string_view checked_bytes(std::string_view bytes) {
     if (bytes.size() < kChecksumBytes) return {};
     const std::string_view body = bytes.substr(0, bytes.size() - kChecksumBytes);
     const Key128 found = ByteReader(bytes.substr(body.size())).take_key();
-    return found == hash_bytes(std::as_bytes(std::span(body))) ? body : std::string_view();
+    return found == hash_text(body) ? body : std::string_view();
 }
 
 }  // namespace spolia

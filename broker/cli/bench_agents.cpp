@@ -9,11 +9,9 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "adapters/llama/llama_engine.h"
-#include "adapters/llama/model.h"
-#include "adapters/llama/text_model.h"
 #include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/open_model.h"
 #include "broker/cli/own_models.h"
 #include "broker/cli/progress.h"
 #include "broker/cli/report.h"
@@ -66,30 +64,15 @@ struct Options {
     bool quiet = false;
 };
 
-struct OpenModel {
-    std::unique_ptr<LlamaModel> model;
-    std::unique_ptr<LlamaTextModel> text;
-    std::unique_ptr<LlamaEngine> engine;
-};
-
 Result<OpenModel> open_model(const std::filesystem::path& path, const Options& options, int n_ctx,
                              int n_sequences) {
     OpenModel opened;
-    Result<std::unique_ptr<LlamaModel>> model =
-        LlamaModel::load({path.string(), options.gpu_layers, {}});
-    if (!model) return std::move(model).error();
-    opened.model = std::move(model).value();
-    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(opened.model->get(), "");
-    if (!text) return std::move(text).error();
-    opened.text = std::move(text).value();
+    if (Status status = opened.open(path, options.gpu_layers); !status) return status.error();
     LlamaEngineOptions engine_options;
     engine_options.n_ctx = n_ctx;
     engine_options.n_sequences = n_sequences;
     engine_options.n_threads = options.threads;
-    Result<std::unique_ptr<LlamaEngine>> engine =
-        LlamaEngine::create(*opened.model, engine_options);
-    if (!engine) return std::move(engine).error();
-    opened.engine = std::move(engine).value();
+    if (Status status = opened.open_engine(engine_options); !status) return status.error();
     return opened;
 }
 
@@ -217,9 +200,8 @@ Result<Part> measure_times(const Options& options) {
                           {"message_tokens", shape.message_tokens},
                           {"rounds", options.rounds}};
     part.json["rows"] = rows_json(*figures, false);
-    part.text = "First token, " + info.name + (info.random_weights ? " (random weights)" : "") +
-                ", means of " + std::to_string(options.rounds) + " rounds:\n\n" +
-                format_table(time_table(*figures));
+    part.text = "First token, " + title_of(info) + ", means of " + std::to_string(options.rounds) +
+                " rounds:\n\n" + format_table(time_table(*figures));
     return part;
 }
 
@@ -252,9 +234,8 @@ Result<Part> measure_answers(const Options& options) {
                           {"seed", options.team.seed},
                           {"check_layer", bench.check_layer}};
     part.json["rows"] = rows_json(*figures, true);
-    part.text = "Right answers, " + info.name + (info.random_weights ? " (random weights)" : "") +
-                ", " + std::to_string(options.tasks) + " tasks of each kind:\n\n" +
-                format_table(answer_table(*figures));
+    part.text = "Right answers, " + title_of(info) + ", " + std::to_string(options.tasks) +
+                " tasks of each kind:\n\n" + format_table(answer_table(*figures));
     return part;
 }
 

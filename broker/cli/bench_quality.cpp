@@ -122,8 +122,7 @@ Result<std::vector<WayFigures>> measure(const Options& options, const QualityMod
 
 std::string heading(const Options& options, const QualityModel& model) {
     const ModelInfo& info = model.engine->info();
-    return info.name + (info.random_weights ? " (random weights)" : "") + ", " +
-           std::to_string(model.prompts.size()) + " prompts of up to " +
+    return title_of(info) + ", " + std::to_string(model.prompts.size()) + " prompts of up to " +
            std::to_string(model.longest_prompt()) + " tokens, answers of up to " +
            std::to_string(options.tokens);
 }

@@ -2,12 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <vector>
 
-#include "adapters/llama/llama_engine.h"
-#include "adapters/llama/model.h"
-#include "adapters/llama/text_model.h"
+#include "broker/cli/open_model.h"
 #include "broker/quality/prompt.h"
 #include "broker/quality/task_file.h"
 #include "index/result.h"
@@ -15,11 +12,8 @@
 namespace spolia {
 
 // A model opened for the prompts of some tasks.
-struct QualityModel {
-    std::unique_ptr<LlamaModel> model;
-    std::unique_ptr<LlamaTextModel> text;
+struct QualityModel : OpenModel {
     std::vector<QualityPrompt> prompts;
-    std::unique_ptr<LlamaEngine> engine;
 
     int32_t longest_prompt() const;  // tokens
 };

@@ -49,6 +49,10 @@ Json report_head(const std::string& bench, const ModelInfo& model, int32_t n_thr
               {"params", model.n_params}}}};
 }
 
+std::string title_of(const ModelInfo& model) {
+    return model.name + (model.random_weights ? " (random weights)" : "");
+}
+
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     std::vector<size_t> widths;
     for (const auto& row : rows) {

@@ -27,6 +27,9 @@ struct Samples {
 nlohmann::ordered_json report_head(const std::string& bench, const ModelInfo& model,
                                    int32_t n_threads);
 
+// The model's name, and whether its weights are random.
+std::string title_of(const ModelInfo& model);
+
 // Columns as wide as their longest cell; numbers to the right, the first column to the left.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 

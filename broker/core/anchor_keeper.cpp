@@ -1,7 +1,6 @@
 #include "broker/core/anchor_keeper.h"
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -35,10 +34,9 @@ AnchorKeeper::AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& st
       options_(options),
       file_(anchor_file(options.store.directory, engine.info().fingerprint)),
       pool_(options.anchors) {
-    std::ifstream file(file_, std::ios::binary);
-    if (file_.empty() || !file) return;
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    std::optional<std::vector<Anchor>> anchors = parse_anchors(bytes, engine.info().fingerprint);
+    const std::optional<std::string> bytes = read_whole_file(file_);
+    if (!bytes) return;
+    std::optional<std::vector<Anchor>> anchors = parse_anchors(*bytes, engine.info().fingerprint);
     if (anchors) {
         for (const Key128& evicted : pool_.add(*std::move(anchors))) {
             store_.erase(evicted);
@@ -51,8 +49,9 @@ AnchorKeeper::AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& st
     }
 }
 
-void AnchorKeeper::keep_prompt(const PreparedPrompt& prompt, int32_t sequence,
-                               const PromptPlan& plan) {
+void AnchorKeeper::keep_prompt(const Generation& generation) {
+    const PreparedPrompt& prompt = generation.prompt;
+    const PromptPlan& plan = generation.plan;
     if (!prompt.policy.anchored) return;
     std::vector<Key128> used;
     for (const PlannedBlock& block : plan.blocks) {
@@ -74,12 +73,13 @@ void AnchorKeeper::keep_prompt(const PreparedPrompt& prompt, int32_t sequence,
                          prompt.chunks.begin() + static_cast<std::ptrdiff_t>(i)},
              .depth = depth});
     }
-    keep(sequence, std::move(found));
+    keep(generation.sequence, std::move(found));
 }
 
 void AnchorKeeper::keep_answer(const Generation& generation) {
     const PreparedPrompt& prompt = generation.prompt;
-    if (!prompt.policy.anchored || generation.anchor_depth > kAnchorDepthMax) return;
+    const int32_t depth = depth_at(generation.plan, generation.plan.n_prompt);
+    if (!prompt.policy.anchored || depth > kAnchorDepthMax) return;
     if (generation.n_generated < options_.chunker.tokens_min) return;
     if (prompt.chunks.size() >= kAnchorContextMax) return;
     if (!generation.text.stopped() && !complete_answer(generation)) return;
@@ -112,7 +112,7 @@ void AnchorKeeper::keep_answer(const Generation& generation) {
                              .tokens = tokens,
                              .chunk = segment.key,
                              .context = context,
-                             .depth = generation.anchor_depth});
+                             .depth = depth});
             from = at + segment.span.size();
         }
         context.push_back(own[i++]);

@@ -33,9 +33,9 @@ public:
     // What became of a file that could not be used; empty: it was there and whole, or not there.
     const std::string& open_warning() const { return open_warning_; }
 
-    // The sequence holds the prompt, served as planned: keeps the chunks that were computed whole,
-    // densely or behind composed rows.
-    void keep_prompt(const PreparedPrompt& prompt, int32_t sequence, const PromptPlan& plan);
+    // The generation's sequence holds its prompt, served as planned: keeps the chunks that were
+    // computed whole, densely or behind composed rows.
+    void keep_prompt(const Generation& generation);
     // The generation is over and its sequence not yet released. Cut as prompts with this answer as
     // a part of its own will be. Decodes the last token's row where it is still missing.
     void keep_answer(const Generation& generation);

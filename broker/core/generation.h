@@ -59,8 +59,7 @@ struct Generation {
     Clock::time_point first_token_at;
     Receipt receipt;
     GuardTrace guard_trace;
-    PromptPlan plan;           // as it was served
-    int32_t anchor_depth = 0;  // of what it decodes; see Anchor
+    PromptPlan plan;  // as it was served
 };
 
 }  // namespace spolia

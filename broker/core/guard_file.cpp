@@ -1,7 +1,6 @@
 #include "broker/core/guard_file.h"
 
-#include <fstream>
-#include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,10 +17,9 @@ std::filesystem::path guard_file(const std::filesystem::path& cache_directory,
 
 Result<std::vector<RungRecord>> read_guard_file(const std::filesystem::path& path,
                                                 const Key128& model, const GuardBudget& budget) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return Error{ErrorCode::kNotFound, "no calibration at " + path.string()};
-    const std::string text((std::istreambuf_iterator<char>(file)), {});
-    Result<std::vector<RungRecord>> rungs = parse_guard_state(text, model, budget);
+    const std::optional<std::string> text = read_whole_file(path);
+    if (!text) return Error{ErrorCode::kNotFound, "no calibration at " + path.string()};
+    Result<std::vector<RungRecord>> rungs = parse_guard_state(*text, model, budget);
     if (rungs) return rungs;
     return Error{rungs.error().code,
                  "the guard's calibration in " + path.string() + " " + rungs.error().message};

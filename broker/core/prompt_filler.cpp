@@ -223,7 +223,6 @@ void PromptFiller::settle(Generation& generation, PinnedPlan& pinned, const Pref
     generation.plan = std::move(pinned.serving.plan);
     const PromptPlan& plan = generation.plan;
     add_report(plan, report, generation.receipt);
-    generation.anchor_depth = depth_at(plan, plan.n_prompt);
     generation.guard_trace = std::move(pinned.serving.trace);
     MutexLock lock(state_.mutex);
     state_.sequences.filled(generation.sequence, generation.prompt.tokens, plan.n_dense());

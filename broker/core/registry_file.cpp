@@ -1,8 +1,6 @@
 #include "broker/core/registry_file.h"
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -55,10 +53,9 @@ Status write_registry_file(const std::filesystem::path& path, std::string_view b
 
 Result<std::vector<RegisteredChunk>> read_registry_file(const std::filesystem::path& path,
                                                         const Key128& model) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return Error{ErrorCode::kNotFound, "no registered chunks at " + path.string()};
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    auto chunks = parse(bytes, model);
+    const std::optional<std::string> bytes = read_whole_file(path);
+    if (!bytes) return Error{ErrorCode::kNotFound, "no registered chunks at " + path.string()};
+    auto chunks = parse(*bytes, model);
     if (!chunks) {
         return Error{ErrorCode::kCorrupt, "the registered chunks in " + path.string() +
                                               " are damaged or another model's"};

@@ -23,7 +23,7 @@ void RunningSet::start(std::unique_ptr<Generation> generation) {
     const std::optional<FinishReason> ended =
         first ? take(started, *first) : std::optional(FinishReason::kLength);
     // Behind the first token, which need not wait for it.
-    anchors_.keep_prompt(started.prompt, started.sequence, started.plan);
+    anchors_.keep_prompt(started);
     if (ended) {
         finish(started, *ended);
     } else {

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <system_error>
 
@@ -43,6 +45,12 @@ Status replace_file(const std::filesystem::path& path, std::string_view bytes,
     if (error == 0) return {};
     return Error{ErrorCode::kIo, "can't write " + std::string(content) + " to " + path.string() +
                                      ": " + std::generic_category().message(error)};
+}
+
+std::optional<std::string> read_whole_file(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return std::nullopt;
+    return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 std::filesystem::path set_file_aside(const std::filesystem::path& path) {

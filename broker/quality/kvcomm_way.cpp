@@ -1,15 +1,12 @@
 #include "broker/quality/kvcomm_way.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "broker/quality/greedy_answer.h"
 
 namespace spolia {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 std::span<const Token> tokens_of(const QualityPrompt& prompt, TokenSpan span) {
     return std::span(prompt.tokens).subspan(span.begin, span.size());
@@ -19,7 +16,10 @@ std::span<const Token> tokens_of(const QualityPrompt& prompt, TokenSpan span) {
 
 KvcommWay::KvcommWay(Engine& engine, const TextModel& text, int32_t first_sequence,
                      int32_t n_agents)
-    : engine_(engine, first_sequence, n_agents), text_(text), own_(static_cast<size_t>(n_agents)) {}
+    : engine_(engine, first_sequence, n_agents),
+      text_(text),
+      bases_(engine),
+      own_(static_cast<size_t>(n_agents)) {}
 
 Result<TeamCall> KvcommWay::call(const QualityPrompt& prompt, size_t agent, std::span<const Token>,
                                  int32_t tokens_max) {
@@ -43,7 +43,7 @@ Result<TeamCall> KvcommWay::call(const QualityPrompt& prompt, size_t agent, std:
     const auto first = std::ranges::find(prompt.segments, SegmentRole::kChunk, &Segment::role);
     own_[agent].assign(prompt.tokens.begin(), prompt.tokens.begin() + first->span.end);
     Receipt& receipt = call.receipt;
-    receipt.prompt_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+    receipt.prompt_ms = ms_between(begin, Clock::now());
     receipt.policy = predicted.empty() ? "dense" : "kvcomm";
     receipt.n_prompt = static_cast<int32_t>(prompt.tokens.size());
     receipt.n_exact = report->n_exact;
@@ -61,25 +61,17 @@ Result<TeamCall> KvcommWay::call(const QualityPrompt& prompt, size_t agent, std:
 }
 
 Result<std::vector<KvcommWay::Chunk>> KvcommWay::placeholders(const QualityPrompt& prompt) {
+    bases_.begin_prompt();
     std::vector<Chunk> chunks;
     size_t slot = 0;
     for (const Segment& segment : prompt.segments) {
         if (segment.role != SegmentRole::kChunk || slot++ == 0) continue;
-        const Result<const KvBlock*> base = base_of(segment, tokens_of(prompt, segment.span));
+        const Result<const KvBlock*> base =
+            bases_.block(segment.key, tokens_of(prompt, segment.span));
         if (!base.ok()) return base.error();
         chunks.push_back({slot, segment, *base});
     }
     return chunks;
-}
-
-Result<const KvBlock*> KvcommWay::base_of(const Segment& segment, std::span<const Token> tokens) {
-    std::unique_ptr<KvBlock>& base = bases_[segment.key];
-    if (!base) {
-        Result<std::unique_ptr<KvBlock>> encoded = engine_.encode_isolated(segment.key, tokens, {});
-        if (!encoded) return std::move(encoded).error();
-        base = std::move(encoded).value();
-    }
-    return base.get();
 }
 
 std::vector<std::unique_ptr<KvBlock>> KvcommWay::predict(size_t agent,

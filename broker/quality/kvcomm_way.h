@@ -4,12 +4,12 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "adapters/text_model.h"
 #include "anchors/kvcomm.h"
+#include "broker/quality/encoded_chunks.h"
 #include "broker/quality/engine_slice.h"
 #include "broker/quality/prompt.h"
 #include "broker/quality/team_way.h"
@@ -37,7 +37,6 @@ private:
     };
     // The chunks that are placeholders, with their bases: encoded alone, in nobody's time.
     Result<std::vector<Chunk>> placeholders(const QualityPrompt& prompt);
-    Result<const KvBlock*> base_of(const Segment& segment, std::span<const Token> tokens);
     // Empty where one of them can't be predicted.
     std::vector<std::unique_ptr<KvBlock>> predict(size_t agent, std::span<const Chunk> chunks);
     Status make_anchors(size_t agent, const QualityPrompt& prompt, std::span<const Chunk> chunks);
@@ -46,7 +45,7 @@ private:
     EngineSlice engine_;
     const TextModel& text_;
     std::map<std::pair<size_t, size_t>, KvcommPlaceholder> placeholders_;  // by agent and slot
-    std::unordered_map<Key128, std::unique_ptr<KvBlock>, Key128Hash> bases_;
+    EncodedChunks bases_;
     std::vector<std::vector<Token>> own_;  // of each agent: the rows of its own note, exact
 };
 

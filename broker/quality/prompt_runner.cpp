@@ -11,9 +11,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Beyond it all blocks are dropped before the next prompt; those of one prompt may exceed it.
-constexpr size_t kBlockBytesMax = size_t{2} << 30;
-
 }  // namespace
 
 Result<PromptRun> PromptRunner::dense(const QualityPrompt& prompt) {
@@ -60,29 +57,15 @@ Result<std::vector<PlacedBlock>> PromptRunner::placed_blocks(const QualityPrompt
 
 Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt,
                                                      std::span<const PlannedBlock> planned) {
-    if (block_bytes_ > kBlockBytesMax) {
-        blocks_.clear();
-        block_bytes_ = 0;
-    }
+    blocks_.begin_prompt();
     std::vector<PlacedBlock> placed;
     for (const PlannedBlock& block : planned) {
-        const Result<const KvBlock*> held = block_of(
+        const Result<const KvBlock*> held = blocks_.block(
             block.key, std::span(prompt.tokens).subspan(block.covers.begin, block.covers.size()));
         if (!held.ok()) return held.error();
         placed.push_back(placed_block(block, **held));
     }
     return placed;
-}
-
-Result<const KvBlock*> PromptRunner::block_of(const Key128& key, std::span<const Token> tokens) {
-    std::unique_ptr<KvBlock>& block = blocks_[key];
-    if (!block || !std::ranges::equal(block->meta().tokens, tokens)) {
-        Result<std::unique_ptr<KvBlock>> encoded = engine_.encode_isolated(key, tokens, {});
-        if (!encoded) return std::move(encoded).error();
-        block = std::move(encoded).value();
-        block_bytes_ += block->bytes_total();
-    }
-    return block.get();
 }
 
 Result<PromptRun> PromptRunner::run(const QualityPrompt& prompt, const PrefillPlan& plan) {

@@ -4,12 +4,12 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "adapters/text_model.h"
 #include "broker/core/planner.h"
 #include "broker/core/reuse_policy.h"
+#include "broker/quality/encoded_chunks.h"
 #include "broker/quality/prompt.h"
 #include "index/result.h"
 #include "reuse/engine.h"
@@ -37,7 +37,7 @@ public:
 
     // Answers end after `tokens_max` tokens. Engine and text model outlive the runner.
     PromptRunner(Engine& engine, const TextModel& text, int32_t tokens_max)
-        : engine_(engine), text_(text), tokens_max_(tokens_max) {}
+        : engine_(engine), text_(text), tokens_max_(tokens_max), blocks_(engine) {}
 
     Result<PromptRun> dense(const QualityPrompt& prompt);
     // With every chunk from its block, mended as the policy says, or a rung of its ladder.
@@ -53,14 +53,12 @@ public:
 private:
     Result<std::vector<PlacedBlock>> place(const QualityPrompt& prompt,
                                            std::span<const PlannedBlock> planned);
-    Result<const KvBlock*> block_of(const Key128& key, std::span<const Token> tokens);
     Result<PromptRun> run(const QualityPrompt& prompt, const PrefillPlan& plan);
 
     Engine& engine_;
     const TextModel& text_;
     const int32_t tokens_max_;
-    std::unordered_map<Key128, std::unique_ptr<KvBlock>, Key128Hash> blocks_;
-    size_t block_bytes_ = 0;
+    EncodedChunks blocks_;
 };
 
 }  // namespace spolia

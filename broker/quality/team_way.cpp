@@ -65,7 +65,7 @@ Result<TeamCall> TeamWay::call(const QualityPrompt& prompt, size_t, std::span<co
     const std::span<const float> logits = engine_.logits(generation.sequence);
     call.logits.assign(logits.begin(), logits.end());
     const Clock::time_point kept_from = Clock::now();
-    anchors_.keep_prompt(generation.prompt, generation.sequence, generation.plan);
+    anchors_.keep_prompt(generation);
     call.keep_ms = ms_between(kept_from, Clock::now());
     const Status answered = said.empty() ? answer(generation, prompt.stops, tokens_max, call.output)
                                          : say(generation, said);

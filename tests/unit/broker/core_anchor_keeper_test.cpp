@@ -1,7 +1,6 @@
 // Anchors at work: what agents leave for each other, and what outlives the process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,12 +10,14 @@
 #include <vector>
 
 #include "tests/support/core_harness.h"
+#include "tests/support/test_folder.h"
 
 namespace spolia {
 namespace {
 
 using test::CoreHarness;
 using test::Part;
+using test::TestFolder;
 using test::words;
 using testing::HasSubstr;
 
@@ -24,12 +25,6 @@ constexpr auto kFixed = SegmentRole::kFixed;
 constexpr auto kChunk = SegmentRole::kChunk;
 constexpr auto kQuery = SegmentRole::kQuery;
 constexpr int32_t kAnswer = 10;  // tokens of an answer
-
-struct Folder {
-    ~Folder() { std::filesystem::remove_all(path); }
-    const std::filesystem::path path =
-        std::filesystem::path(testing::TempDir()) / ("anchors_" + std::to_string(::getpid()));
-};
 
 class AnchorsTest : public testing::Test {
 protected:
@@ -71,15 +66,12 @@ protected:
             return {tokens.begin(), tokens.end()};
         }
     }
-    void keep_on_disk() {
-        std::filesystem::create_directories(folder_.path);
-        core.options.store.directory = folder_.path;
-    }
+    void keep_on_disk() { core.options.store.directory = folder_.path; }
     std::filesystem::path file() {
         return folder_.path / (core.service().model().fingerprint.hex() + ".anchors");
     }
 
-    const Folder folder_;  // goes after the service that writes into it
+    const TestFolder folder_;  // goes after the service that writes into it
     CoreHarness core;
 };
 

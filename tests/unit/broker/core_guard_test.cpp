@@ -1,7 +1,6 @@
 // The guard at work: serving, shadows, demotion, recovery, what outlives the process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -13,12 +12,14 @@
 
 #include "broker/core/guard_file.h"
 #include "tests/support/core_harness.h"
+#include "tests/support/test_folder.h"
 
 namespace spolia {
 namespace {
 
 using test::CoreHarness;
 using test::Part;
+using test::TestFolder;
 using test::words;
 using testing::HasSubstr;
 
@@ -29,17 +30,6 @@ constexpr auto kQuery = SegmentRole::kQuery;
 constexpr float kFar = 20;  // another first token, and a KL far over any budget
 const int kEnough = static_cast<int>(Calibration::samples_needed({}));
 constexpr const char* kRung = "epic:head_rows=4";
-
-struct Folder {
-    Folder()
-        : path(std::filesystem::path(testing::TempDir()) /
-               ("guard_" + std::to_string(::getpid()) + "_" +
-                testing::UnitTest::GetInstance()->current_test_info()->name())) {
-        std::filesystem::create_directories(path);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-    const std::filesystem::path path;
-};
 
 // Rows of a chunk that the plan's selector recomputes.
 size_t n_picked(const PrefillPlan& plan) {
@@ -100,7 +90,7 @@ protected:
     }
     void keep_on_disk() { core.options.store.directory = folder_.path; }
 
-    const Folder folder_;  // goes after the service that writes into it
+    const TestFolder folder_;  // goes after the service that writes into it
     std::atomic<float> divergence = 0;
     CoreHarness core;
 
