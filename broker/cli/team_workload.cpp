@@ -1,5 +1,6 @@
 #include "broker/cli/team_workload.h"
 
+#include <cctype>
 #include <sstream>
 #include <utility>
 
@@ -27,8 +28,11 @@ Result<std::string> TeamWorkload::sentences(int n_tokens) {
     if (!text.ok()) return text.error();
     std::string out;
     int n_words = 0;
-    for (const std::string& word : words_of(*text)) {
+    for (std::string& word : words_of(*text)) {
         if (!out.empty()) out += ' ';
+        // What begins with a small letter is taken for more of the sentence in front of it.
+        if (n_words % kWordsInSentence == 0)
+            word[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(word[0])));
         out += word;
         if (++n_words % kWordsInSentence == 0) out += '.';
     }
