@@ -1,4 +1,4 @@
-#include "broker/core/whole_file.h"
+#include "index/whole_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
