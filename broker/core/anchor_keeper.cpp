@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "anchors/anchor_file.h"
-#include "broker/core/whole_file.h"
 #include "broker/log.h"
 #include "index/chunker.h"
 #include "index/outline.h"
+#include "index/whole_file.h"
 
 namespace spolia {
 namespace {

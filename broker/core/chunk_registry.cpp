@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "broker/core/whole_file.h"
+#include "index/whole_file.h"
 
 namespace spolia {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "broker/core/whole_file.h"
 #include "broker/wire/guard_state.h"
+#include "index/whole_file.h"
 
 namespace spolia {
 

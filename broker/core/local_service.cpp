@@ -19,10 +19,10 @@
 #include "broker/core/planner.h"
 #include "broker/core/prompt_filler.h"
 #include "broker/core/scheduler.h"
-#include "broker/core/whole_file.h"
 #include "broker/log.h"
 #include "index/prefix_chain.h"
 #include "index/span_map.h"
+#include "index/whole_file.h"
 #include "reuse/block_store.h"
 
 namespace spolia {

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "broker/core/whole_file.h"
 #include "index/bytes.h"
+#include "index/whole_file.h"
 
 namespace spolia {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <system_error>
 
-#include "broker/core/whole_file.h"
 #include "broker/log.h"
 #include "broker/wire/json.h"
+#include "index/whole_file.h"
 
 namespace spolia {
 
