@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  copyFileSync,
   mkdirSync,
   renameSync,
   rmSync,
@@ -13,12 +14,13 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import { temporaryFolder } from './support/folders.mjs';
 import { cleanEnvironment, run } from './support/program.mjs';
 import { makeRandom, makeSeed, makeText } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
-import { program } from './support/settings.mjs';
+import { packages, program, sampleModel } from './support/settings.mjs';
 
 const kOtters = 'The otter swims in the cold river and eats crabs. '.repeat(6);
 const kHerons = 'The heron stands on one leg at the pond and waits. '.repeat(6);
@@ -209,4 +211,37 @@ test('ingest that is killed goes on to the same state', async (t) => {
     await contents(server, 'killed', queries),
     await contents(server, 'whole', queries),
   );
+});
+
+const repository = fileURLToPath(new URL('../../', import.meta.url));
+
+test('the example with curl', { skip: sampleModel === '' }, async () => {
+  const { code, stdout, stderr } = await run([], {
+    command: join(repository, 'examples/rag_server.sh'),
+    env: { SPOLIA: program },
+  });
+  assert.equal(code, 0, stderr);
+  const answers = stdout.split('\n').filter((line) => line.startsWith('{'));
+  const [collections, found, first, again] = answers.map((line) => JSON.parse(line));
+  assert.equal(collections.data[0].name, 'spolia');
+  assert.match(found.data[0].text, /anchor/i);
+  assert.equal(first.spolia.retrieved.length, 2);
+  assert.ok(again.spolia.tokens.shifted > 0, JSON.stringify(again.spolia));
+});
+
+test('the example with LangChain', async (t) => {
+  const { docs, cache } = workplace(t);
+  writeNotes(docs);
+  await ingest(docs, cache);
+  const server = await Server.start(t, { args: ['--cache-dir', cache] });
+  const script = join(packages, 'rag_langchain.mjs');
+  copyFileSync(join(repository, 'examples/rag_langchain.mjs'), script);
+  const args = [script, `${server.url}/v1`, 'notes', 'What does the otter eat?'];
+  const { code, stdout, stderr } = await run(args, { command: process.execPath });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^docs\/animals\.md: Animals > Otters$/m);
+  assert.match(stdout, /^answer: /m);
+  await server.idle();
+  const again = await run(args, { command: process.execPath });
+  assert.match(again.stdout, /Animals > Otters \(warm\)$/m);
 });

@@ -63,7 +63,7 @@ protected:
     std::optional<Router> router_;
 };
 
-constexpr const char* kQuery = R"({"collection":"notes","query":"Who flies? A heron?","k":2})";
+constexpr const char* kQuery = R"({"collection":"notes","query":"Who flies? The heron?","k":2})";
 
 TEST_F(RetrieveHandlers, FindChunksAndTellWhichAreWarm) {
     service_.put_chunk("a", "", "The heron flies.\n", [](Result<std::vector<ChunkInfo>>) {});
