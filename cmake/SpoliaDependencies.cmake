@@ -9,11 +9,18 @@ endmacro()
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(XXHASH QUIET IMPORTED_TARGET libxxhash)
-if(NOT XXHASH_FOUND)
-    message(FATAL_ERROR "spolia needs xxHash: on Debian, apt-get install libxxhash-dev "
-                        "(scripts/setup installs everything)")
-endif()
+# The same for what has no CMake package.
+macro(spolia_require_module prefix module debian)
+    pkg_check_modules(${prefix} QUIET IMPORTED_TARGET ${module})
+    if(NOT ${prefix}_FOUND)
+        message(FATAL_ERROR "spolia needs ${module}: on Debian, apt-get install ${debian} "
+                            "(scripts/setup installs everything)")
+    endif()
+endmacro()
+spolia_require_module(XXHASH libxxhash libxxhash-dev)
+spolia_require_module(UTF8PROC libutf8proc libutf8proc-dev)
+spolia_require(OpenMP libomp-dev COMPONENTS CXX)  # which the target `faiss` names
+spolia_require(faiss libfaiss-dev)
 spolia_require(nlohmann_json nlohmann-json3-dev)
 spolia_require(CLI11 libcli11-dev)
 spolia_require(tomlplusplus libtomlplusplus-dev)

@@ -19,8 +19,8 @@ struct VectorHit {
 
 struct VectorIndexOptions {
     std::filesystem::path file;  // empty: in memory only
-    // A partition of up to this many vectors is searched exactly; above, through a graph, to which
-    // vectors are added in steps of as many.
+    // A partition of up to this many vectors is searched exactly; a larger one through a graph, but
+    // for the vectors that were added last.
     size_t flat_max = 4096;
     // Of one partition. add() refuses more.
     size_t partition_max = size_t{1} << 22;

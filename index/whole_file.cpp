@@ -8,43 +8,64 @@
 #include <iterator>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace spolia {
-namespace {
 
-// 0, or the errno of what failed.
-int write_synced(const std::filesystem::path& path, std::string_view bytes) {
-    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0) return errno;
-    int error = 0;
-    while (!bytes.empty() && error == 0) {
-        const ssize_t n = ::write(file, bytes.data(), bytes.size());
+FileDraft::FileDraft(std::filesystem::path path, std::string content)
+    : path_(std::move(path)), draft_(path_), content_(std::move(content)) {
+    draft_ += ".new";
+}
+
+FileDraft::FileDraft(FileDraft&& other) noexcept
+    : path_(std::move(other.path_)),
+      draft_(std::move(other.draft_)),
+      content_(std::move(other.content_)),
+      file_(std::exchange(other.file_, -1)) {}
+
+FileDraft::~FileDraft() {
+    if (file_ < 0) return;
+    ::close(file_);
+    ::unlink(draft_.c_str());
+}
+
+Result<FileDraft> FileDraft::create(std::filesystem::path path, std::string content) {
+    FileDraft draft(std::move(path), std::move(content));
+    draft.file_ = ::open(draft.draft_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (draft.file_ < 0) return draft.error(errno);
+    return draft;
+}
+
+Status FileDraft::write(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(file_, bytes.data(), bytes.size());
         if (n >= 0) {
             bytes.remove_prefix(static_cast<size_t>(n));
         } else if (errno != EINTR) {
-            error = errno;
+            return error(errno);
         }
     }
-    if (error == 0 && ::fsync(file) != 0) error = errno;
-    if (::close(file) != 0 && error == 0) error = errno;
-    return error;
+    return {};
 }
 
-}  // namespace
+Status FileDraft::publish() {
+    if (::fsync(file_) != 0) return error(errno);
+    if (::rename(draft_.c_str(), path_.c_str()) != 0) return error(errno);
+    ::close(std::exchange(file_, -1));
+    return {};
+}
+
+Error FileDraft::error(int number) const {
+    return {ErrorCode::kIo, "can't write " + content_ + " to " + path_.string() + ": " +
+                                std::generic_category().message(number)};
+}
 
 Status replace_file(const std::filesystem::path& path, std::string_view bytes,
                     std::string_view content) {
-    std::filesystem::path draft = path;
-    draft += ".new";
-    int error = write_synced(draft, bytes);
-    if (error == 0) {
-        std::error_code failed;
-        std::filesystem::rename(draft, path, failed);
-        error = failed.value();
-    }
-    if (error == 0) return {};
-    return Error{ErrorCode::kIo, "can't write " + std::string(content) + " to " + path.string() +
-                                     ": " + std::generic_category().message(error)};
+    Result<FileDraft> draft = FileDraft::create(path, std::string(content));
+    if (!draft) return draft.error();
+    if (Status written = draft->write(bytes); !written) return written;
+    return draft->publish();
 }
 
 std::optional<std::string> read_whole_file(const std::filesystem::path& path) {

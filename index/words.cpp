@@ -3,58 +3,11 @@
 #include <array>
 #include <cstddef>
 
+#include "index/characters.h"
 #include "index/lines.h"
 
 namespace spolia {
 namespace {
-
-// What a character means for words.
-enum class Kind { kOther, kLetter, kUpper, kDigit, kUnderscore, kIdeograph };
-
-struct Character {
-    Kind kind = Kind::kOther;
-    size_t bytes = 1;
-};
-
-// Scripts that put no spaces between words; a word of theirs is about two characters long.
-bool is_unspaced(uint32_t code) {
-    return (code >= 0x0e00 && code <= 0x0eff) ||  // Thai, Lao
-           (code >= 0x1000 && code <= 0x109f) ||  // Myanmar
-           (code >= 0x1780 && code <= 0x17ff) ||  // Khmer
-           (code >= 0x3040 && code <= 0x30ff) ||  // kana
-           (code >= 0x3400 && code <= 0x9fff) ||  // Han
-           (code >= 0xf900 && code <= 0xfaff) ||  // Han, for compatibility
-           (code >= 0x20000 && code <= 0x3ffff);  // Han, further planes
-}
-
-// Marks outside ASCII: Latin-1's, general punctuation, CJK's, full-width ones, symbols, emoji.
-bool is_mark(uint32_t code) {
-    return (code >= 0x80 && code <= 0xbf && code != 0xaa && code != 0xb5 && code != 0xba) ||
-           (code >= 0x2000 && code <= 0x2bff) || (code >= 0x3000 && code <= 0x303f) ||
-           (code >= 0xff00 && code <= 0xff0f) || (code >= 0xff1a && code <= 0xff20) ||
-           (code >= 0x1f000 && code <= 0x1faff);
-}
-
-Character ascii_character(char c) {
-    if (is_digit(c)) return {Kind::kDigit, 1};
-    if (c == '_') return {Kind::kUnderscore, 1};
-    if (!is_letter(c)) return {Kind::kOther, 1};
-    return {c >= 'A' && c <= 'Z' ? Kind::kUpper : Kind::kLetter, 1};
-}
-
-// The character at the start of a text that is not empty. A byte that is not UTF-8 is a letter.
-Character character_at(std::string_view text) {
-    if (is_ascii(text[0])) return ascii_character(text[0]);
-    const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-    const size_t n = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc2 ? 2 : 1;
-    if (n == 1 || text.size() < n) return {Kind::kLetter, 1};
-    uint32_t code = byte(0) & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; ++i) {
-        if ((byte(i) & 0xc0) != 0x80) return {Kind::kLetter, 1};
-        code = code << 6 | (byte(i) & 0x3fu);
-    }
-    return {is_unspaced(code) ? Kind::kIdeograph : is_mark(code) ? Kind::kOther : Kind::kLetter, n};
-}
 
 // FNV-1a, 64 bits, of the text in lower case.
 uint64_t hash_lower(std::string_view text) {
@@ -101,8 +54,8 @@ public:
         while (at_ < text_.size()) {
             const Character next = character_at(text_.substr(at_));
             switch (next.kind) {
-                case Kind::kOther: at_ += next.bytes; break;
-                case Kind::kIdeograph: scan_unspaced(next.bytes); break;
+                case CharacterKind::kOther: at_ += next.bytes; break;
+                case CharacterKind::kIdeograph: scan_unspaced(next.bytes); break;
                 default: scan_name();
             }
         }
@@ -119,7 +72,7 @@ private:
         const size_t begin = at_;
         at_ += bytes;
         const Character next = at_ < text_.size() ? character_at(text_.substr(at_)) : Character{};
-        const bool pair = next.kind == Kind::kIdeograph;
+        const bool pair = next.kind == CharacterKind::kIdeograph;
         const bool alone = !pair && !unspaced_before_;
         if (pair) report(begin, at_ + next.bytes);
         if (alone) report(begin, at_);
@@ -127,12 +80,13 @@ private:
     }
 
     // Whether a mark between two characters of a word belongs to it: 3.14, 1,000, Anna's.
-    bool joins(Kind before, size_t mark) const {
+    bool joins(CharacterKind before, size_t mark) const {
         if (mark + 1 >= text_.size()) return false;
-        const Kind after = character_at(text_.substr(mark + 1)).kind;
+        const CharacterKind after = character_at(text_.substr(mark + 1)).kind;
         const char c = text_[mark];
-        if (c == '.' || c == ',') return before == Kind::kDigit && after == Kind::kDigit;
-        return c == '\'' && before != Kind::kDigit && after == Kind::kLetter;
+        if (c == '.' || c == ',')
+            return before == CharacterKind::kDigit && after == CharacterKind::kDigit;
+        return c == '\'' && before != CharacterKind::kDigit && after == CharacterKind::kLetter;
     }
 
     // Letters, digits and underscores up to the next thing that is none.
@@ -140,16 +94,17 @@ private:
         const size_t begin = at_;
         size_t part = at_;
         bool parts = false;
-        Kind before = Kind::kOther;
+        CharacterKind before = CharacterKind::kOther;
         while (at_ < text_.size()) {
             const Character next = character_at(text_.substr(at_));
-            if (next.kind == Kind::kIdeograph) break;
-            if (next.kind == Kind::kOther && !joins(before, at_)) break;
-            const bool hump = next.kind == Kind::kUpper && before == Kind::kLetter;
-            if (hump || next.kind == Kind::kUnderscore) {
+            if (next.kind == CharacterKind::kIdeograph) break;
+            if (next.kind == CharacterKind::kOther && !joins(before, at_)) break;
+            const bool hump =
+                next.kind == CharacterKind::kUpper && before == CharacterKind::kLetter;
+            if (hump || next.kind == CharacterKind::kUnderscore) {
                 if (at_ > part) report(part, at_);
                 parts = parts || at_ > begin;
-                part = at_ + (next.kind == Kind::kUnderscore ? next.bytes : 0);
+                part = at_ + (next.kind == CharacterKind::kUnderscore ? next.bytes : 0);
             }
             before = next.kind;
             at_ += next.bytes;

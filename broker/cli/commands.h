@@ -29,5 +29,6 @@ void add_bench(CLI::App& app, Run& run);
 void add_bench_rag(CLI::App& bench, Run& run);
 void add_bench_quality(CLI::App& bench, Run& run);
 void add_bench_agents(CLI::App& bench, Run& run);
+void add_bench_index(CLI::App& bench, Run& run);
 
 }  // namespace spolia

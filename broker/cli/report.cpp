@@ -31,6 +31,14 @@ double Samples::median() const {
     return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+double Samples::quantile(double share) const {
+    if (values.empty()) return 0;
+    std::vector<double> sorted = values;
+    std::ranges::sort(sorted);
+    const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(sorted.size())));
+    return sorted[std::clamp<size_t>(rank, 1, sorted.size()) - 1];
+}
+
 Json Samples::json() const {
     if (values.empty()) return nullptr;
     return {{"min", rounded(std::ranges::min(values))},
@@ -38,15 +46,19 @@ Json Samples::json() const {
             {"max", rounded(std::ranges::max(values))}};
 }
 
-Json report_head(const std::string& bench, const ModelInfo& model, int32_t n_threads) {
+Json report_head(const std::string& bench, int32_t n_threads) {
     return {{"bench", bench},
             {"version", SPOLIA_VERSION},
-            {"machine", {{"cpu", cpu_name()}, {"threads", n_threads}}},
-            {"model",
-             {{"name", model.name},
-              {"random", model.random_weights},
-              {"arch", model.architecture},
-              {"params", model.n_params}}}};
+            {"machine", {{"cpu", cpu_name()}, {"threads", n_threads}}}};
+}
+
+Json report_head(const std::string& bench, const ModelInfo& model, int32_t n_threads) {
+    Json head = report_head(bench, n_threads);
+    head["model"] = {{"name", model.name},
+                     {"random", model.random_weights},
+                     {"arch", model.architecture},
+                     {"params", model.n_params}};
+    return head;
 }
 
 std::string title_of(const ModelInfo& model) {

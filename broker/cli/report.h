@@ -19,11 +19,15 @@ struct Samples {
     bool empty() const { return values.empty(); }
     // 0 without values.
     double median() const;
+    // The smallest value that `share` of all values don't exceed; 0 without values.
+    double quantile(double share) const;
     // {"min", "median", "max"}, rounded to microseconds.
     nlohmann::ordered_json json() const;
 };
 
-// The parts that every bench's object starts with: bench, version, machine, model.
+// The parts that every bench's object starts with: bench, version, machine, and the model if there
+// is one.
+nlohmann::ordered_json report_head(const std::string& bench, int32_t n_threads);
 nlohmann::ordered_json report_head(const std::string& bench, const ModelInfo& model,
                                    int32_t n_threads);
 

@@ -149,6 +149,25 @@ test('help', async () => {
   assert.match(version.stdout, /\d+\.\d+\.\d+/);
 });
 
+test('bench index', async () => {
+  await assertRefused(['bench', 'index', '--vectors', 'many'], kUsage, /--vectors/);
+  const small = ['--vectors', '300,6000', '--dims', '32', '--queries', '50', '--text-mb', '1',
+    '--lookups', '1000'];
+  const { code, stdout } = await run(['bench', 'index', ...small, '--format', 'json']);
+  assert.equal(code, 0);
+  const report = JSON.parse(stdout);
+  assert.equal(report.bench, 'index');
+  assert.deepEqual(report.rows.map(({ vectors }) => vectors), [300, 6000]);
+  assert.equal(report.rows[0].recall, 1);
+  assert.ok(report.rows[1].recall >= 0.9, `recall ${report.rows[1].recall}`);
+  const { embed, embed_and_index: indexed, settled } = report.text_mb_per_s;
+  assert.ok([embed, indexed, settled, report.lookups_per_s].every((figure) => figure > 0));
+  const text = await run(['bench', 'index', ...small]);
+  assert.equal(text.code, 0);
+  assert.match(text.stdout, /recall@8/);
+  assert.match(text.stdout, /300 x 32/);
+});
+
 test('inspect', async (t) => {
   const folder = temporaryFolder(t);
   await assertRefused(['inspect', join(folder, 'none')], kFailure, /does not exist/);

@@ -11,7 +11,8 @@ LLAMA_COMMON = ("arg|build-info|chat|chat-auto-parser|chat-peg-parser|common|con
 # (library, pattern of included names, pattern of the files that may include it)
 CONFINED = [(library, re.compile(names), re.compile(places)) for library, names, places in [
     ("xxHash", r"xxhash\.h$", r"index/fingerprint\.cpp$"),
-    ("FAISS", r"faiss/", r"index/vector_index\.cpp$"),
+    ("utf8proc", r"utf8proc\.h$", r"index/normal_text\.cpp$"),
+    ("FAISS", r"faiss/", r"index/vector_graph\.cpp$"),
     ("llama.cpp", rf"(llama(-cpp)?|ggml(-[a-z]+)?|gguf|mtmd(-helper)?)\.h$|llama-common/|jinja/|"
                   rf"({LLAMA_COMMON})\.h$", r"(adapters/llama|tests/unit/adapters|tests/support)/"),
     ("Boost", r"boost/", r"broker/http/|.*client[^/]*$|tests/(unit/broker|e2e)/"),
