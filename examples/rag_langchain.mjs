@@ -30,8 +30,10 @@ class SpoliaRetriever extends BaseRetriever {
 
 const [baseURL, collection, question] = process.argv.slice(2);
 const retriever = new SpoliaRetriever({ baseURL, collection, k: 2 });
+const { data: models } = await (await fetch(`${baseURL}/models`)).json();
 const chat = new ChatOpenAI({
   configuration: { baseURL },
+  model: models[0].id,
   apiKey: 'none',
   temperature: 0,
   maxTokens: 24,

@@ -16,7 +16,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { temporaryFolder } from './support/folders.mjs';
+import { temporaryFolder } from './support/folder.mjs';
 import { cleanEnvironment, run } from './support/program.mjs';
 import { makeRandom, makeSeed, makeText } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
