@@ -82,6 +82,9 @@ public:
     // False when there is no such chunk.
     virtual bool delete_chunk(const std::string& tenant, const Key128& key) = 0;
 
+    // Whether the KV of all chunks of a text is in a tier, for a prompt of which it is a part.
+    virtual bool is_warm(const std::string& tenant, const std::string& text) const = 0;
+
     // Of one of the last requests, with what was measured since; kNotFound otherwise.
     virtual Result<Receipt> receipt(const std::string& tenant, const std::string& id) const = 0;
 

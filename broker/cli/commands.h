@@ -21,6 +21,7 @@ void add_serve(CLI::App& app, Run& run);
 void add_demo(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
+void add_ingest(CLI::App& app, Run& run);
 void add_tasks(CLI::App& app, Run& run);
 void add_calibrate(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);

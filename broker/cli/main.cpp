@@ -9,13 +9,14 @@ namespace {
 
 // Every subcommand, in the order of the help.
 constexpr void (*kCommands[])(CLI::App&, spolia::Run&) = {
-    spolia::add_serve, spolia::add_demo,      spolia::add_doctor, spolia::add_inspect,
-    spolia::add_tasks, spolia::add_calibrate, spolia::add_bench,
+    spolia::add_serve,   spolia::add_ingest, spolia::add_demo,      spolia::add_doctor,
+    spolia::add_inspect, spolia::add_tasks,  spolia::add_calibrate, spolia::add_bench,
 };
 
 constexpr const char* kExamples = R"(Examples:
   spolia serve --model model.gguf        OpenAI-compatible server on 127.0.0.1:8080
   spolia serve --help                    all of its options; without --model: the sample model
+  spolia ingest docs --collection docs   documents that the server retrieves from
   spolia demo                            a RAG session with and without reuse, timed
   spolia doctor --model model.gguf       what this machine and this model can do
   spolia bench rag --chunks 8            the measured table, on this machine

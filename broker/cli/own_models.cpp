@@ -26,6 +26,10 @@ std::filesystem::path cache_folder() {
     return std::filesystem::temp_directory_path() / "spolia";
 }
 
+std::filesystem::path collections_folder(const std::filesystem::path& cache_directory) {
+    return (cache_directory.empty() ? cache_folder() : cache_directory) / "collections";
+}
+
 Result<std::filesystem::path> timing_model() {
     // The name carries the recipe's version: a changed one makes a new file.
     const std::filesystem::path path = cache_folder() / "random-qwen2-0.5b-q8_0-v1.gguf";

@@ -10,6 +10,10 @@ namespace spolia {
 // ~/.cache/spolia.
 std::filesystem::path cache_folder();
 
+// Where `spolia ingest` leaves collections, and `spolia serve` finds them: below the cache
+// directory that is named, else below cache_folder().
+std::filesystem::path collections_folder(const std::filesystem::path& cache_directory);
+
 // The timing model: Qwen2-0.5B's shape with random weights (about 440 MB), written on first use.
 Result<std::filesystem::path> timing_model();
 

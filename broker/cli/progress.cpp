@@ -26,7 +26,7 @@ std::string duration_text(double seconds) {
 ProgressBar::ProgressBar(std::string name, bool quiet)
     : name_(std::move(name)), shown_(!quiet && isatty(STDERR_FILENO) == 1) {}
 
-ProgressBar::~ProgressBar() {
+void ProgressBar::clear() {
     if (shown_) std::fputs(kClearLine, stderr);
 }
 

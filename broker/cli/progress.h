@@ -11,12 +11,13 @@ namespace spolia {
 class ProgressBar {
 public:
     ProgressBar(std::string name, bool quiet);
-    // Removes the bar.
-    ~ProgressBar();
+    ~ProgressBar() { clear(); }
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
 
     void show(size_t n_done, size_t n_all);
+    // Makes room for a line; the next show() brings the bar back.
+    void clear();
 
 private:
     using Clock = std::chrono::steady_clock;

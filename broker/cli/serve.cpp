@@ -16,6 +16,8 @@
 #include "broker/http/server.h"
 #include "broker/local_stack.h"
 #include "broker/log.h"
+#include "broker/rag/collection_service.h"
+#include "index/hashed_embedder.h"
 
 namespace spolia {
 namespace {
@@ -103,6 +105,10 @@ int serve(Config config) {
 
     Result<LocalStack> stack = open_local_stack(config);
     if (!stack.ok()) return fail(stack.error());
+    // Ends before the service that its requests are for.
+    CollectionService collections(collections_folder(config.cache.directory),
+                                  make_hashed_embedder());
+    router.attach_collections(collections);
     router.attach(*stack->service);
     loaded = true;
     log_event(

@@ -120,6 +120,14 @@ public:
         return true;
     }
 
+    bool is_warm(const std::string& tenant, const std::string& text) const override {
+        PutJob job{.tenant = tenant, .name = {}, .chunks = {}, .done = {}};
+        return cut_chunks_of(text, job).ok() &&
+               std::ranges::all_of(job.chunks, [this](const EncodeQueue::Chunk& chunk) {
+                   return store_->where(chunk.key, chunk.tokens).has_value();
+               });
+    }
+
     Result<Receipt> receipt(const std::string& tenant, const std::string& id) const override {
         MutexLock lock(state_.mutex);
         if (std::optional<Receipt> found = state_.receipts.find(tenant, id)) {

@@ -60,7 +60,7 @@ Reply handle_put_chunks(const HandlerContext& context) {
     const std::string salt = tenant_salt(context.tenant, put->cache_salt);
     Deferred deferred;
     deferred.start = [&service = context.service, salt,
-                      put = std::move(*put)](std::function<void(HttpResponse)> finish) {
+                      put = std::move(*put)](std::function<void(ReadyReply)> finish) {
         const auto gathering = std::make_shared<PutGathering>(put.texts.size(), std::move(finish));
         for (size_t i = 0; i < put.texts.size(); ++i) {
             service.put_chunk(salt, put.name, put.texts[i],

@@ -206,12 +206,16 @@ Connection::Awaitable<bool> Connection::answer(Reply reply, Exchange& exchange) 
 
 Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred,
                                                         Exchange& exchange) {
-    const auto mailbox = std::make_shared<Mailbox<HttpResponse>>(stream_.get_executor(), 0);
-    const CloseAtEnd<Mailbox<HttpResponse>> close{*mailbox};
-    deferred.start([mailbox](HttpResponse response) { mailbox->put(std::move(response), 0); });
+    const auto mailbox = std::make_shared<Mailbox<ReadyReply>>(stream_.get_executor(), 0);
+    const CloseAtEnd<Mailbox<ReadyReply>> close{*mailbox};
+    deferred.start([mailbox](ReadyReply reply) { mailbox->put(std::move(reply), 0); });
     auto first = co_await (mailbox->take() || watch_client());
     if (first.index() == 1) co_return false;
-    co_return co_await write(std::get<0>(first).front(), exchange);
+    ReadyReply reply = std::move(std::get<0>(first).front());
+    if (const auto* response = std::get_if<HttpResponse>(&reply)) {
+        co_return co_await write(*response, exchange);
+    }
+    co_return co_await answer_generation(std::get<GenerationReply>(std::move(reply)), exchange);
 }
 
 Connection::Awaitable<bool> Connection::answer_generation(GenerationReply generation,

@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "broker/http/kept_context.h"
 #include "broker/wire/receipt.h"
 #include "broker/wire/status.h"
 #include "broker/wire/text_requests.h"
@@ -26,23 +27,58 @@ std::vector<std::string> model_names(const HandlerContext& context) {
     return {std::string(context.alias), own};
 }
 
+// Searches in the tenant's collections; empty where there are none.
+Retrieve retrieval_of(const HandlerContext& context) {
+    if (context.collections == nullptr) return {};
+    return [&store = context.collections->store(),
+            tenant = std::string(context.tenant)](const Retrieval& wanted) {
+        return store.retrieve(tenant, wanted.collection, wanted.query,
+                              static_cast<size_t>(wanted.k));
+    };
+}
+
 using ParseFunction = Parsed<ParsedRequest> (*)(std::string_view, const RequestContext&);
 
 Parsed<ParsedRequest> parse(const HandlerContext& context, ParseFunction function) {
     const std::vector<std::string> names = model_names(context);
     return function(context.request.body,
-                    RequestContext{context.service.text(), names, context.tenant, context.limits});
+                    RequestContext{context.service.text(), names, context.tenant, context.limits,
+                                   retrieval_of(context)});
 }
 
-Reply generate(const HandlerContext& context, ParseFunction function) {
+ReadyReply generate(const HandlerContext& context, ParseFunction function) {
     Parsed<ParsedRequest> request = parse(context, function);
     if (!request.ok()) return error_response(request.error());
     GenerationReply generation;
     generation.service = &context.service;
     generation.head = {request->surface, request->generate.id, model_names(context).front(),
-                       std::time(nullptr)};
+                       std::time(nullptr), std::move(request->retrieved)};
     generation.request = std::move(*request);
     return generation;
+}
+
+ReadyReply preview_plan(const HandlerContext& context) {
+    const Parsed<ParsedRequest> request = parse(context, parse_plan_request);
+    if (!request.ok()) return error_response(request.error());
+    const Result<PlanPreview> plan = context.service.plan(request->generate);
+    if (!plan.ok()) return error_response(api_error(plan.error()));
+    return json_response(plan_json(*plan));
+}
+
+Reply now(ReadyReply reply) {
+    return std::visit([](auto&& each) -> Reply { return std::move(each); }, std::move(reply));
+}
+
+// Where it may have to search in collections, on a thread that may wait for them.
+Reply answer(const HandlerContext& context, ReadyReply (*function)(const HandlerContext&)) {
+    if (context.collections != nullptr && may_retrieve(context.request.body)) {
+        return answer_from_collections(context, function);
+    }
+    return now(function(context));
+}
+
+ReadyReply generate_chat(const HandlerContext& context) {
+    return generate(context, parse_chat_request);
 }
 
 }  // namespace
@@ -53,19 +89,13 @@ std::string salt_of(const HandlerContext& context) {
     return tenant_salt(context.tenant, given ? std::string_view(found->second) : "");
 }
 
-Reply handle_chat(const HandlerContext& context) { return generate(context, parse_chat_request); }
+Reply handle_chat(const HandlerContext& context) { return answer(context, generate_chat); }
 
 Reply handle_completion(const HandlerContext& context) {
-    return generate(context, parse_completion_request);
+    return now(generate(context, parse_completion_request));
 }
 
-Reply handle_plan(const HandlerContext& context) {
-    const Parsed<ParsedRequest> request = parse(context, parse_plan_request);
-    if (!request.ok()) return error_response(request.error());
-    const Result<PlanPreview> plan = context.service.plan(request->generate);
-    if (!plan.ok()) return error_response(api_error(plan.error()));
-    return json_response(plan_json(*plan));
-}
+Reply handle_plan(const HandlerContext& context) { return answer(context, preview_plan); }
 
 Reply handle_embeddings(const HandlerContext&) {
     return error_response(ApiError{501, "this model does not make embeddings",

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "broker/http/reply.h"
+#include "broker/rag/collection_service.h"
 
 namespace spolia {
 
@@ -15,7 +16,8 @@ struct HandlerContext {
     std::string_view tail;  // of the path, where the route ends in "*"
     std::string_view alias;
     JsonLimits limits;
-    int64_t started;  // Unix time
+    int64_t started;                           // Unix time
+    CollectionService* collections = nullptr;  // null: there are none
 };
 
 // GET and DELETE have no body: the salt stands in the query.
@@ -36,5 +38,7 @@ Reply handle_put_chunks(const HandlerContext& context);
 Reply handle_list_chunks(const HandlerContext& context);
 Reply handle_get_chunk(const HandlerContext& context);
 Reply handle_delete_chunk(const HandlerContext& context);
+Reply handle_list_collections(const HandlerContext& context);
+Reply handle_retrieve(const HandlerContext& context);
 
 }  // namespace spolia

@@ -20,9 +20,11 @@ struct GenerationReply {
     ResponseHead head;
 };
 
-// A response that is there later: `start` gets the function that takes it, from any thread.
+using ReadyReply = std::variant<HttpResponse, GenerationReply>;
+
+// A reply that is there later: `start` gets the function that takes it, from any thread.
 struct Deferred {
-    std::function<void(std::function<void(HttpResponse)>)> start;
+    std::function<void(std::function<void(ReadyReply)>)> start;
 };
 
 // What the router makes of a request.

@@ -27,6 +27,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/chunks", handle_list_chunks},
     {"GET", "/v1/chunks/*", handle_get_chunk},
     {"DELETE", "/v1/chunks/*", handle_delete_chunk},
+    {"GET", "/v1/collections", handle_list_collections},
+    {"POST", "/v1/retrieve", handle_retrieve},
     {"GET", "/v1/receipts/*", handle_receipt},
     {"GET", "/v1/cache/stats", handle_stats},
     {"POST", "/v1/plan", handle_plan},
@@ -111,7 +113,12 @@ Router::Router(const Config& config)
 
 void Router::attach(Service& service) { service_ = &service; }
 
-void Router::detach() { service_ = nullptr; }
+void Router::attach_collections(CollectionService& collections) { collections_ = &collections; }
+
+void Router::detach() {
+    service_ = nullptr;
+    collections_ = nullptr;
+}
 
 std::string Router::tenant_of(const HttpRequest& request) const {
     return authenticator_.tenant_of(request.authorization).value_or(std::string());
@@ -159,7 +166,7 @@ Reply Router::route(const HttpRequest& request) const {
     const Route& route = *find_route(request);
     const std::string tenant = tenant_of(request);
     return route.handle(HandlerContext{*service, request, tenant, tail_of(route, request.path),
-                                       alias_, limits_, started_});
+                                       alias_, limits_, started_, collections_});
 }
 
 }  // namespace spolia

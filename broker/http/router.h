@@ -10,6 +10,7 @@
 #include "broker/config.h"
 #include "broker/http/auth.h"
 #include "broker/http/reply.h"
+#include "broker/rag/collection_service.h"
 
 namespace spolia {
 
@@ -21,6 +22,8 @@ public:
     // Until a service is attached, all but /health answer that the model is loading. The service
     // must stay until it is detached and no request is being served.
     void attach(Service& service);
+    // To be searched in, under the same conditions.
+    void attach_collections(CollectionService& collections);
     void detach();
 
     Reply route(const HttpRequest& request) const;
@@ -40,6 +43,7 @@ private:
     JsonLimits limits_;
     HttpHeaders common_headers_;
     std::atomic<Service*> service_{nullptr};
+    std::atomic<CollectionService*> collections_{nullptr};
     int64_t started_;  // Unix time
 };
 

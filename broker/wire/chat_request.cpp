@@ -1,6 +1,8 @@
 #include <algorithm>
 
 #include "broker/wire/request_options.h"
+#include "broker/wire/retrieval_fields.h"
+#include "index/lines.h"
 
 namespace spolia {
 namespace {
@@ -163,6 +165,29 @@ ChatRequest read_chat(Fields& body) {
     return chat;
 }
 
+// Puts the chunks that the request asks for into its messages.
+Parsed<std::string> retrieve(const Json& messages, const RequestContext& context,
+                             ParsedRequest& request) {
+    constexpr const char* kField = "spolia.retrieve";
+    Retrieval& wanted = *request.retrieval;
+    const std::string text = last_user_text(messages);
+    if (trim_spaces(text).empty()) {
+        return bad_request("'messages' have no text of a user to retrieve for", "messages");
+    }
+    if (wanted.query.empty()) wanted.query = text;
+    if (!context.retrieve) {
+        return bad_request("there are no collections here", kField, "not_supported");
+    }
+    Result<std::vector<RetrievedChunk>> chunks = context.retrieve(wanted);
+    if (!chunks.ok()) return retrieval_error(chunks.error(), std::string(kField) + ".");
+    put_in_order(*chunks, wanted);
+    request.retrieved.emplace();
+    for (const auto& [chunk, score] : *chunks) {
+        request.retrieved->push_back({chunk.key, chunk.source, chunk.heading, score});
+    }
+    return dump(with_retrieved(messages, *chunks));
+}
+
 }  // namespace
 
 Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& context) {
@@ -170,8 +195,13 @@ Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& 
     request.surface = Surface::kChat;
     Fields body(json);
     read_options(body, context, request);
-    const ChatRequest chat = read_chat(body);
+    ChatRequest chat = read_chat(body);
     if (!body.ok()) return body.fault();
+    if (request.retrieval) {
+        Parsed<std::string> messages = retrieve(json["messages"], context, request);
+        if (!messages.ok()) return messages.error();
+        chat.messages_json = std::move(*messages);
+    }
 
     Result<RenderedChat> rendered = context.text.render(chat);
     if (!rendered.ok()) return prompt_error(rendered.error(), "messages");

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "broker/request.h"
+#include "broker/wire/retrieval_fields.h"
 
 namespace spolia {
 namespace {
@@ -133,7 +134,8 @@ void read_policy(Fields& fields, ReuseOptions& reuse) {
     reuse.policy = *policy;
 }
 
-void read_reuse(Fields& body, ReuseOptions& reuse) {
+void read_reuse(Fields& body, ParsedRequest& request) {
+    ReuseOptions& reuse = request.generate.reuse;
     const Json* object = body.object("spolia");
     if (object == nullptr) return;
     Fields fields(*object, "spolia");
@@ -152,6 +154,10 @@ void read_reuse(Fields& body, ReuseOptions& reuse) {
     if (const std::string* agent = fields.string("agent")) reuse.agent = *agent;
     // Checked only: which sequence a request gets is the scheduler's choice.
     (void)fields.integer("slot", 0, kInt32Max);
+    request.retrieval = read_retrieval(fields);
+    if (request.retrieval && request.surface != Surface::kChat) {
+        fields.fail("retrieve", "is for chat completions: there it goes before the last message");
+    }
     fields.refuse_others();
     body.adopt(fields);
 }
@@ -188,7 +194,7 @@ void read_options(Fields& body, const RequestContext& context, ParsedRequest& re
     read_tokens_max(body, generate);
     read_stops(body, generate.stops);
     read_sampling(body, context.text.n_vocab(), generate.sampling);
-    read_reuse(body, generate.reuse);
+    read_reuse(body, request);
     generate.tenant = tenant_salt(context.tenant, read_cache_salt(body));
     // A hint for the routing of requests, which a single engine has no use for.
     (void)body.string("prompt_cache_key");

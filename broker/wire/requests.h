@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "broker/request.h"
 #include "broker/wire/api_error.h"
 #include "broker/wire/json_limits.h"
+#include "broker/wire/retrieval.h"
 
 namespace spolia {
 
@@ -21,6 +23,7 @@ struct RequestContext {
     std::span<const std::string> model_names;  // that clients may use; the first is shown to them
     std::string_view tenant;
     JsonLimits limits;
+    Retrieve retrieve{};  // empty: there are no collections
 };
 
 // A request to generate, checked, rendered and tokenized.
@@ -30,6 +33,8 @@ struct ParsedRequest {
     std::unique_ptr<OutputParser> parser;  // chat only
     bool stream = false;
     bool include_usage = false;  // streams: send a last chunk with the usage
+    std::optional<Retrieval> retrieval;
+    std::optional<std::vector<RetrievedSource>> retrieved;  // what it put into the prompt
 };
 
 Parsed<ParsedRequest> parse_chat_request(std::string_view body, const RequestContext& context);

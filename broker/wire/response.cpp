@@ -1,6 +1,7 @@
 #include "broker/wire/response.h"
 
 #include "broker/wire/receipt.h"
+#include "broker/wire/retrieval_fields.h"
 
 namespace spolia {
 namespace {
@@ -32,6 +33,12 @@ Json completion_choice(const std::string& text, Json finish_reason) {
                          {"text", text},
                          {"logprobs", nullptr},
                          {"finish_reason", std::move(finish_reason)}}});
+}
+
+Json spolia_json(const ResponseHead& head, const GenerateOutcome& outcome) {
+    Json json = receipt_json(outcome.receipt);
+    if (head.retrieved) json["retrieved"] = retrieved_sources_json(*head.retrieved);
+    return json;
 }
 
 // A call that was made outweighs how the text after it ended, except where it was cut off.
@@ -97,7 +104,7 @@ std::string whole_response(const ResponseHead& head, const AnswerMessage& messag
     }
     json["usage"] = usage_json(outcome);
     json["timings"] = timings_json(outcome);
-    json["spolia"] = receipt_json(outcome.receipt);
+    json["spolia"] = spolia_json(head, outcome);
     return dump(json);
 }
 
@@ -123,7 +130,7 @@ std::string finish_chunk(const ResponseHead& head, bool has_tool_calls,
     Json json = chunk(head, head.surface == Surface::kChat ? chat_choice(Json::object(), finish)
                                                            : completion_choice("", finish));
     json["timings"] = timings_json(outcome);
-    json["spolia"] = receipt_json(outcome.receipt);
+    json["spolia"] = spolia_json(head, outcome);
     return dump(json);
 }
 

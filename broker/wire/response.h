@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ struct ResponseHead {
     Surface surface = Surface::kChat;
     std::string id;
     std::string model;
-    int64_t created = 0;  // Unix time, seconds
+    int64_t created = 0;                                      // Unix time, seconds
+    std::optional<std::vector<RetrievedSource>> retrieved{};  // where something was asked for
 };
 
 // The whole answer of a model, put together from its deltas.

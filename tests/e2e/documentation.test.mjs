@@ -32,6 +32,7 @@ test('fields of the spolia object', async (t) => {
       ? Object.keys(value).map((inner) => `${name}.${inner}`)
       : [name],
   );
-  // Where nothing was decided there is no guard.
-  assert.deepEqual(documented('The response').sort(), [...fields, 'guard'].sort());
+  // Where nothing was decided there is no guard, and where nothing was asked for nothing retrieved.
+  const absent = ['guard', 'retrieved'];
+  assert.deepEqual(documented('The response').sort(), [...fields, ...absent].sort());
 });

@@ -69,7 +69,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const testing::FakeTextModel model;
     static const std::vector<std::string> names = {"model"};
     const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
-    const RequestContext context{model, names, "tenant", {}};
+    const RequestContext context{model, names, "tenant", {}, [](const Retrieval&) {
+                                     RetrievedChunk found;
+                                     found.chunk.text = "text\n";
+                                     return std::vector<RetrievedChunk>{found, found};
+                                 }};
     switch (data[0] % 6) {
         case 0: check_request(parse_chat_request(body, context), model.n_vocab()); break;
         case 1: check_request(parse_completion_request(body, context), model.n_vocab()); break;
@@ -82,6 +86,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                 require(!put->texts.empty(), "there is something to put");
             else
                 check_error(put.error());
+            const Parsed<RetrieveRequest> retrieve = parse_retrieve_request(body, {});
+            if (retrieve.ok())
+                require(!retrieve->wanted.query.empty(), "there is something to look for");
+            else
+                check_error(retrieve.error());
         }
     }
     return 0;

@@ -92,7 +92,7 @@ class Includers(TidyTest):
                      "ggml-backend.h", "gguf.h",
                      "chat.h", "llama-common/common.h", "boost/asio.hpp", "nlohmann/json.hpp",
                      "spdlog/spdlog.h", "prometheus/counter.h", "toml++/toml.h", "CLI/CLI.hpp",
-                     "gtest/gtest.h", "benchmark/benchmark.h"]:
+                     "gtest/gtest.h", "benchmark/benchmark.h", "sqlite3.h"]:
             with self.subTest(name):
                 self.assert_found("includers", {"reuse/a.cpp": f"\n#include <{name}>\n"},
                                   "reuse/a.cpp:2", "belongs to")

@@ -185,6 +185,10 @@ public:
         return chunks_.erase({tenant, key}) > 0;
     }
 
+    bool is_warm(const std::string& tenant, const std::string& text) const override {
+        return get_chunk(tenant, hash_text(text)).ok();
+    }
+
     Result<Receipt> receipt(const std::string& tenant, const std::string& id) const override {
         if (tenant == "team-b" || id != "chatcmpl-1") {
             return Error{ErrorCode::kNotFound, "there is no such receipt"};

@@ -39,7 +39,8 @@ protected:
         Reply reply = router.route(wanted);
         if (const auto* deferred = std::get_if<Deferred>(&reply)) {
             HttpResponse response;
-            deferred->start([&](HttpResponse given) { response = std::move(given); });
+            deferred->start(
+                [&](ReadyReply given) { response = std::get<HttpResponse>(std::move(given)); });
             return response;
         }
         EXPECT_TRUE(std::holds_alternative<HttpResponse>(reply)) << wanted.path;

@@ -249,7 +249,7 @@ TEST_F(WireRequests, SaysWhichFieldsOfOursThereAre) {
         ASSERT_FALSE(request.ok());
         EXPECT_EQ(request.error().message,
                   "'spolia.fidelty' is not known here; there are fidelity, policy, "
-                  "recompute_ratio, head_rows, max_kl, min_agreement, agent, slot");
+                  "recompute_ratio, head_rows, max_kl, min_agreement, agent, slot, retrieve");
     }
     EXPECT_TRUE(chat_with(R"("fidelty":1)").ok()) << "OpenAI's own object grows";
 }

@@ -1,0 +1,52 @@
+#include <vector>
+
+#include "broker/http/handlers.h"
+#include "broker/http/kept_context.h"
+#include "broker/wire/retrieval.h"
+
+namespace spolia {
+namespace {
+
+HttpResponse no_collections() {
+    return error_response(ApiError{501, "this server has no collections", "not_supported_error", "",
+                                   "not_supported"});
+}
+
+ReadyReply list_collections(const HandlerContext& context) {
+    HttpResponse response;
+    response.body =
+        collections_json(context.collections->store().list(std::string(context.tenant)));
+    return response;
+}
+
+ReadyReply retrieve(const HandlerContext& context) {
+    const Parsed<RetrieveRequest> request =
+        parse_retrieve_request(context.request.body, context.limits);
+    if (!request.ok()) return error_response(request.error());
+    const Result<std::vector<RetrievedChunk>> chunks = context.collections->store().retrieve(
+        std::string(context.tenant), request->wanted.collection, request->wanted.query,
+        static_cast<size_t>(request->wanted.k));
+    if (!chunks.ok()) return error_response(retrieval_error(chunks.error(), ""));
+    const std::string salt = tenant_salt(context.tenant, request->cache_salt);
+    std::vector<bool> warm;
+    for (const RetrievedChunk& each : *chunks) {
+        warm.push_back(context.service.is_warm(salt, each.chunk.text));
+    }
+    HttpResponse response;
+    response.body = retrieved_json(request->wanted.collection, *chunks, warm);
+    return response;
+}
+
+}  // namespace
+
+Reply handle_list_collections(const HandlerContext& context) {
+    if (context.collections == nullptr) return no_collections();
+    return answer_from_collections(context, list_collections);
+}
+
+Reply handle_retrieve(const HandlerContext& context) {
+    if (context.collections == nullptr) return no_collections();
+    return answer_from_collections(context, retrieve);
+}
+
+}  // namespace spolia

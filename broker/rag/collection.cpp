@@ -1,0 +1,304 @@
+#include "broker/rag/collection.h"
+
+#include <cstring>
+#include <utility>
+
+#include "broker/rag/word_query.h"
+#include "index/bytes.h"
+
+namespace spolia {
+namespace {
+
+// "SPOL", and the version of the tables.
+constexpr int64_t kApplicationId = 0x53504f4c;
+constexpr int64_t kVersion = 1;
+
+constexpr const char* kTables = R"(
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    recipe INTEGER NOT NULL,
+    hash BLOB NOT NULL);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    document INTEGER NOT NULL REFERENCES documents,
+    ordinal INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    text TEXT NOT NULL);
+CREATE INDEX chunks_of_document ON chunks (document);
+CREATE TABLE vectors (
+    chunk INTEGER PRIMARY KEY REFERENCES chunks,
+    embedder BLOB NOT NULL,
+    vector BLOB NOT NULL);
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, content = 'chunks', content_rowid = 'id',
+    tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
+    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
+    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+    DELETE FROM vectors WHERE chunk = old.id;
+END;
+PRAGMA application_id = 0x53504f4c;
+PRAGMA user_version = 1;
+)";
+
+Key128 key_of(std::string_view path, int64_t ordinal, std::string_view text) {
+    std::string bytes;
+    put(bytes, std::string(path));
+    put(bytes, ordinal);
+    bytes += text;
+    return hash_text(bytes);
+}
+
+std::string_view bytes_of(std::span<const float> floats) {
+    return {reinterpret_cast<const char*>(floats.data()), floats.size_bytes()};
+}
+
+// Runs a statement that gives no rows.
+template <class... Values>
+Status run(Database& database, std::string_view sql, const Values&... values) {
+    Result<Statement> statement = database.prepare(sql);
+    if (!statement.ok()) return statement.error();
+    return statement->with(values...).run();
+}
+
+// Calls `read` with each row of a statement.
+template <class Read, class... Values>
+Status for_each_row(Database& database, std::string_view sql, const Read& read,
+                    const Values&... values) {
+    Result<Statement> statement = database.prepare(sql);
+    if (!statement.ok()) return statement.error();
+    statement->with(values...);
+    for (;;) {
+        const Result<bool> row = statement->next();
+        if (!row.ok()) return row.error();
+        if (!*row) return {};
+        read(*statement);
+    }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Collection>> Collection::open(const std::filesystem::path& file,
+                                                     Database::Access access,
+                                                     const std::string& name) {
+    Result<std::unique_ptr<Database>> database =
+        Database::open(file, access, "collection '" + name + "'");
+    if (!database.ok()) return database.error();
+    std::unique_ptr<Collection> collection(new Collection(*std::move(database)));
+    if (Status ready = collection->prepare_tables(); !ready.ok()) {
+        Error error = std::move(ready).error();
+        if (error.code == ErrorCode::kCorrupt) {
+            error.message += "; remove " + file.string() + " and ingest its documents again";
+        }
+        return error;
+    }
+    return collection;
+}
+
+Result<bool> Collection::has_tables() {
+    const Result<int64_t> application = database_->number("PRAGMA application_id");
+    if (!application.ok()) return application.error();
+    const Result<int64_t> version = database_->number("PRAGMA user_version");
+    if (!version.ok()) return version.error();
+    if (*application == kApplicationId && *version == kVersion) return true;
+    const Result<int64_t> n_tables = database_->number("SELECT count(*) FROM sqlite_schema");
+    if (!n_tables.ok()) return n_tables.error();
+    if (*n_tables == 0) return false;
+    return Error{ErrorCode::kCorrupt, "its file is no collection of this version"};
+}
+
+Status Collection::prepare_tables() {
+    // A crash of the machine may take the last documents back, but never breaks the file.
+    Status set = database_->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+    if (!set.ok()) return set;
+    Result<bool> ready = has_tables();
+    if (!ready.ok()) return ready.error();
+    if (*ready) return {};
+    Result<Transaction> transaction = Transaction::begin(*database_);
+    if (!transaction.ok()) return transaction.error();
+    ready = has_tables();  // another process may have made them
+    if (!ready.ok()) return ready.error();
+    if (*ready) return {};
+    if (Status made = database_->execute(kTables); !made.ok()) return made;
+    return transaction->commit();
+}
+
+Result<std::vector<DocumentStamp>> Collection::documents() {
+    std::vector<DocumentStamp> stamps;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT path, source, size, mtime_ns, recipe, hash FROM documents ORDER BY path",
+        [&](const Statement& row) {
+            stamps.push_back({row.text(0), row.text(1), static_cast<uint64_t>(row.integer(2)),
+                              row.integer(3), row.integer(4), row.key(5)});
+        });
+    if (!read.ok()) return read.error();
+    return stamps;
+}
+
+Status Collection::erase(std::string_view path) {
+    Status erased = run(*database_,
+                        "DELETE FROM chunks WHERE document = "
+                        "(SELECT id FROM documents WHERE path = ?)",
+                        path);
+    if (erased.ok()) erased = run(*database_, "DELETE FROM documents WHERE path = ?", path);
+    return erased;
+}
+
+Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
+                       const Key128& embedder, std::span<const float> vectors) {
+    Result<Transaction> transaction = Transaction::begin(*database_);
+    if (!transaction.ok()) return transaction.error();
+    if (Status erased = erase(stamp.path); !erased.ok()) return erased;
+    Status added =
+        run(*database_,
+            "INSERT INTO documents (path, source, size, mtime_ns, recipe, hash) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            stamp.path, stamp.source, stamp.size, stamp.mtime_ns, stamp.recipe, stamp.hash);
+    if (!added.ok()) return added;
+    const Result<int64_t> document = database_->number("SELECT last_insert_rowid()");
+    if (!document.ok()) return document.error();
+    added = put_chunks(stamp.path, *document, chunks, embedder, vectors);
+    return added.ok() ? transaction->commit() : added;
+}
+
+Status Collection::put_chunks(std::string_view path, int64_t document,
+                              std::span<const DocumentChunk> chunks, const Key128& embedder,
+                              std::span<const float> vectors) {
+    if (chunks.empty()) return {};
+    Result<Statement> chunk = database_->prepare(
+        "INSERT INTO chunks (key, document, ordinal, heading, text) VALUES (?, ?, ?, ?, ?)");
+    if (!chunk.ok()) return chunk.error();
+    Result<Statement> vector = database_->prepare(
+        "INSERT INTO vectors (chunk, embedder, vector) SELECT id, ?, ? FROM chunks WHERE key = ?");
+    if (!vector.ok()) return vector.error();
+    const size_t n_dims = vectors.size() / chunks.size();
+    for (size_t i = 0; i < chunks.size(); ++i) {
+        const Key128 key = key_of(path, static_cast<int64_t>(i), chunks[i].text);
+        Status added = chunk->with(key, document, i, chunks[i].heading, chunks[i].text).run();
+        if (!added.ok()) return added;
+        const Blob bytes{bytes_of(vectors.subspan(i * n_dims, n_dims))};
+        added = vector->with(embedder, bytes, key).run();
+        if (!added.ok()) return added;
+    }
+    return {};
+}
+
+Status Collection::restamp(const DocumentStamp& stamp) {
+    return run(*database_, "UPDATE documents SET source = ?, size = ?, mtime_ns = ? WHERE path = ?",
+               stamp.source, stamp.size, stamp.mtime_ns, stamp.path);
+}
+
+Status Collection::remove(std::string_view path) {
+    Result<Transaction> transaction = Transaction::begin(*database_);
+    if (!transaction.ok()) return transaction.error();
+    Status erased = erase(path);
+    return erased.ok() ? transaction->commit() : erased;
+}
+
+Result<std::vector<Collection::TextToEmbed>> Collection::without_vector(const Key128& embedder,
+                                                                        size_t n_max) {
+    std::vector<TextToEmbed> texts;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT id, text FROM chunks WHERE id NOT IN "
+        "(SELECT chunk FROM vectors WHERE embedder = ?) LIMIT ?",
+        [&](const Statement& row) {
+            texts.push_back({row.integer(0), row.text(1)});
+        },
+        embedder, n_max);
+    if (!read.ok()) return read.error();
+    return texts;
+}
+
+Status Collection::set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
+                               std::span<const float> vectors) {
+    Result<Transaction> transaction = Transaction::begin(*database_);
+    if (!transaction.ok()) return transaction.error();
+    const size_t n_dims = texts.empty() ? 0 : vectors.size() / texts.size();
+    for (size_t i = 0; i < texts.size(); ++i) {
+        const Blob bytes{bytes_of(vectors.subspan(i * n_dims, n_dims))};
+        Status set = run(*database_,
+                         "INSERT OR REPLACE INTO vectors (chunk, embedder, vector) "
+                         "SELECT id, ?, ? FROM chunks WHERE id = ?",
+                         embedder, bytes, texts[i].row);
+        if (!set.ok()) return set;
+    }
+    return transaction->commit();
+}
+
+Result<CollectionSize> Collection::size() {
+    CollectionSize size;
+    const Status read = for_each_row(*database_,
+                                     "SELECT (SELECT count(*) FROM documents), count(*), "
+                                     "ifnull(sum(length(cast(text AS BLOB))), 0) FROM chunks",
+                                     [&](const Statement& row) {
+                                         size = {row.integer(0), row.integer(1), row.integer(2)};
+                                     });
+    if (!read.ok()) return read.error();
+    return size;
+}
+
+Result<int64_t> Collection::version() { return database_->number("PRAGMA data_version"); }
+
+Result<std::vector<Key128>> Collection::keys(const Key128& embedder) {
+    std::vector<Key128> keys;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT key FROM chunks JOIN vectors ON vectors.chunk = chunks.id WHERE embedder = ?",
+        [&](const Statement& row) { keys.push_back(row.key(0)); }, embedder);
+    if (!read.ok()) return read.error();
+    return keys;
+}
+
+Result<std::vector<float>> Collection::vector(const Key128& chunk, const Key128& embedder) {
+    std::vector<float> vector;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT vector FROM vectors JOIN chunks ON vectors.chunk = chunks.id "
+        "WHERE key = ? AND embedder = ?",
+        [&](const Statement& row) {
+            const std::string_view bytes = row.bytes(0);
+            vector.resize(bytes.size() / sizeof(float));
+            std::memcpy(vector.data(), bytes.data(), vector.size() * sizeof(float));
+        },
+        chunk, embedder);
+    if (!read.ok()) return read.error();
+    return vector;
+}
+
+Result<std::vector<Key128>> Collection::ranked_by_words(std::string_view query, size_t n_max) {
+    std::vector<Key128> keys;
+    const std::string words = word_query(query);
+    if (words.empty()) return keys;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT key FROM words JOIN chunks ON chunks.id = words.rowid "
+        "WHERE words MATCH ? ORDER BY bm25(words), key LIMIT ?",
+        [&](const Statement& row) { keys.push_back(row.key(0)); }, words, n_max);
+    if (!read.ok()) return read.error();
+    return keys;
+}
+
+Result<std::optional<StoredChunk>> Collection::chunk(const Key128& key) {
+    std::optional<StoredChunk> chunk;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT source, heading, text, path, ordinal FROM chunks "
+        "JOIN documents ON documents.id = chunks.document WHERE key = ?",
+        [&](const Statement& row) {
+            chunk = {key, row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
+        },
+        key);
+    if (!read.ok()) return read.error();
+    return chunk;
+}
+
+}  // namespace spolia

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/rag/database.h"
+#include "broker/rag/document_cutter.h"
+#include "index/fingerprint.h"
+#include "index/result.h"
+
+namespace spolia {
+
+// A file as it was when its chunks were made.
+struct DocumentStamp {
+    std::string path;    // absolute
+    std::string source;  // what clients see: from the folder on that was ingested
+    uint64_t size = 0;
+    int64_t mtime_ns = 0;
+    int64_t recipe = 0;  // of reading and cutting: chunks of another one are made anew
+    Key128 hash;         // of its bytes
+};
+
+struct StoredChunk {
+    Key128 key;  // of the document's path, its place in the document, and the text
+    std::string source;
+    std::string heading;
+    std::string text;
+    std::string path;
+    int64_t ordinal = 0;  // in the document, from 0
+};
+
+struct CollectionSize {
+    int64_t n_documents = 0;
+    int64_t n_chunks = 0;
+    int64_t text_bytes = 0;
+};
+
+// Documents, their chunks, and the chunks' words and vectors, in one SQLite file. What is written
+// is written as a whole or not at all, whatever ends the process. Any number of processes may have
+// it open. One thread at a time.
+class Collection {
+public:
+    // kNotFound: there is no such file, and it is not to be made. kCorrupt: it is no collection, or
+    // one of another version.
+    static Result<std::unique_ptr<Collection>> open(const std::filesystem::path& file,
+                                                    Database::Access access,
+                                                    const std::string& name);
+
+    Result<std::vector<DocumentStamp>> documents();
+    // Replaces the document of this path. `vectors` holds one vector for each chunk, all of the
+    // same length.
+    Status put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
+               const Key128& embedder, std::span<const float> vectors);
+    // The document is as it was, its file was written again.
+    Status restamp(const DocumentStamp& stamp);
+    Status remove(std::string_view path);
+
+    // Some chunks that have no vector of this embedder, and what they say.
+    struct TextToEmbed {
+        int64_t row;
+        std::string text;
+    };
+    Result<std::vector<TextToEmbed>> without_vector(const Key128& embedder, size_t n_max);
+    Status set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
+                       std::span<const float> vectors);
+
+    Result<CollectionSize> size();
+    // Another number whenever another process may have changed the collection.
+    Result<int64_t> version();
+    // The keys of all chunks with a vector of this embedder.
+    Result<std::vector<Key128>> keys(const Key128& embedder);
+    // Empty where there is none.
+    Result<std::vector<float>> vector(const Key128& chunk, const Key128& embedder);
+    // Chunks with any word of a query in any form, best first (BM25).
+    Result<std::vector<Key128>> ranked_by_words(std::string_view query, size_t n_max);
+    Result<std::optional<StoredChunk>> chunk(const Key128& key);
+
+private:
+    explicit Collection(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+
+    Result<bool> has_tables();
+    Status prepare_tables();
+    Status put_chunks(std::string_view path, int64_t document,
+                      std::span<const DocumentChunk> chunks, const Key128& embedder,
+                      std::span<const float> vectors);
+    Status erase(std::string_view path);
+
+    std::unique_ptr<Database> database_;
+};
+
+}  // namespace spolia

@@ -1,0 +1,86 @@
+#include "broker/rag/collection_search.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/rag/document_builder.h"
+#include "broker/rag/rank_fusion.h"
+
+namespace spolia {
+namespace {
+
+// The index is this collection's alone.
+constexpr Key128 kPartition{};
+// How far each ranking is looked at: what is further down in both is hardly among the best.
+constexpr size_t kCandidatesMin = 50;
+constexpr size_t kCandidatesPerHit = 4;
+// More of a query says nothing new.
+constexpr size_t kQueryBytesMax = 8192;
+
+}  // namespace
+
+Result<std::unique_ptr<CollectionSearch>> CollectionSearch::open(
+    std::unique_ptr<Collection> collection, const TextEmbedder& embedder) {
+    Result<std::unique_ptr<VectorIndex>> vectors =
+        VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims());
+    if (!vectors.ok()) return vectors.error();
+    std::unique_ptr<CollectionSearch> search(
+        new CollectionSearch(std::move(collection), embedder, *std::move(vectors)));
+    if (Status read = search->follow(); !read.ok()) return read.error();
+    return search;
+}
+
+Status CollectionSearch::follow() {
+    const Result<int64_t> version = collection_->version();
+    if (!version.ok()) return version.error();
+    if (*version == version_) return {};
+    const Result<std::vector<Key128>> keys = collection_->keys(embedder_.fingerprint());
+    if (!keys.ok()) return keys.error();
+    std::unordered_set<Key128, Key128Hash> gone = std::exchange(known_, {});
+    for (const Key128& key : *keys) {
+        if (gone.erase(key) == 0) {
+            const Result<std::vector<float>> vector =
+                collection_->vector(key, embedder_.fingerprint());
+            if (!vector.ok()) return vector.error();
+            if (vector->empty()) continue;
+            if (Status added = vectors_->add(kPartition, key, *vector); !added.ok()) return added;
+        }
+        known_.insert(key);
+    }
+    for (const Key128& key : gone) vectors_->remove(kPartition, key);
+    version_ = *version;
+    return {};
+}
+
+Result<std::vector<Key128>> CollectionSearch::ranked_by_vector(std::string_view query,
+                                                               size_t n_max) const {
+    const Result<std::vector<float>> vector = embedder_.embed({&query, 1});
+    if (!vector.ok()) return vector.error();
+    std::vector<Key128> keys;
+    for (const VectorHit& hit : vectors_->search(kPartition, *vector, n_max)) {
+        if (hit.score > 0) keys.push_back(hit.id);
+    }
+    return keys;
+}
+
+Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view query, size_t k) {
+    if (Status followed = follow(); !followed.ok()) return followed.error();
+    query = utf8_prefix(query, kQueryBytesMax);
+    const size_t n_candidates = std::max(kCandidatesMin, kCandidatesPerHit * k);
+    Result<std::vector<Key128>> by_words = collection_->ranked_by_words(query, n_candidates);
+    if (!by_words.ok()) return by_words.error();
+    Result<std::vector<Key128>> by_vector = ranked_by_vector(query, n_candidates);
+    if (!by_vector.ok()) return by_vector.error();
+    const std::vector<Key128> rankings[] = {*std::move(by_words), *std::move(by_vector)};
+    std::vector<RetrievedChunk> found;
+    for (const FusedRank& rank : fuse_ranks(rankings)) {
+        if (found.size() == k) break;
+        Result<std::optional<StoredChunk>> chunk = collection_->chunk(rank.id);
+        if (!chunk.ok()) return chunk.error();
+        // Another process may have removed it just now.
+        if (*chunk) found.push_back({**std::move(chunk), rank.score});
+    }
+    return found;
+}
+
+}  // namespace spolia

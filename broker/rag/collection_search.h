@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/rag/collection.h"
+#include "index/result.h"
+#include "index/text_embedder.h"
+#include "index/vector_index.h"
+
+namespace spolia {
+
+struct RetrievedChunk {
+    StoredChunk chunk;
+    double score = 0;  // see fuse_ranks()
+};
+
+// Finds a collection's chunks by words and by vectors. The vectors are held in memory, and follow
+// the file when another process changes it. One thread at a time.
+class CollectionSearch {
+public:
+    // Borrows `embedder`.
+    static Result<std::unique_ptr<CollectionSearch>> open(std::unique_ptr<Collection> collection,
+                                                          const TextEmbedder& embedder);
+
+    // The k best, best first.
+    Result<std::vector<RetrievedChunk>> search(std::string_view query, size_t k);
+    Result<CollectionSize> size() { return collection_->size(); }
+
+private:
+    CollectionSearch(std::unique_ptr<Collection> collection, const TextEmbedder& embedder,
+                     std::unique_ptr<VectorIndex> vectors)
+        : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {}
+
+    Status follow();
+    Result<std::vector<Key128>> ranked_by_vector(std::string_view query, size_t n_max) const;
+
+    const std::unique_ptr<Collection> collection_;
+    const TextEmbedder& embedder_;
+    const std::unique_ptr<VectorIndex> vectors_;
+    std::unordered_set<Key128, Key128Hash> known_;  // what vectors_ holds
+    int64_t version_ = -1;                          // of the collection, when it was read
+};
+
+}  // namespace spolia

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "broker/rag/collection_search.h"
+#include "index/result.h"
+#include "index/text_embedder.h"
+#include "index/thread_annotations.h"
+
+namespace spolia {
+
+struct CollectionInfo {
+    std::string name;
+    CollectionSize size;
+};
+
+// kInvalidArgument for anything but 1 to 64 letters, digits and -_. that start with no dot: names
+// become names of files.
+Status check_collection_name(std::string_view name);
+
+// DIRECTORY/<hash of the tenant>/<name>.db: tenants never see each other's.
+std::filesystem::path collection_file(const std::filesystem::path& directory,
+                                      std::string_view tenant, std::string_view name);
+
+// The collections of a folder, for searching. Thread-safe; searches of one collection wait for each
+// other.
+class CollectionStore {
+public:
+    // Borrows `embedder`. The folder need not be there yet.
+    CollectionStore(std::filesystem::path directory, const TextEmbedder& embedder)
+        : directory_(std::move(directory)), embedder_(embedder) {}
+
+    // By name. Those that can't be opened are left out.
+    std::vector<CollectionInfo> list(const std::string& tenant) EXCLUDES(mutex_);
+    // kNotFound: there is no such collection.
+    Result<std::vector<RetrievedChunk>> retrieve(const std::string& tenant,
+                                                 const std::string& collection,
+                                                 std::string_view query, size_t k) EXCLUDES(mutex_);
+
+private:
+    // Of so many, those not in use are closed, the longest unused first.
+    static constexpr size_t kOpenMax = 32;
+
+    using Name = std::pair<std::string, std::string>;  // tenant, collection
+    struct Opened {
+        Mutex mutex;
+        std::unique_ptr<CollectionSearch> search PT_GUARDED_BY(mutex);  // null: not opened yet
+        std::pair<uint64_t, uint64_t> identity GUARDED_BY(mutex);       // of its file
+        int n_users = 0;  // under the store's mutex, as is last_used
+        uint64_t last_used = 0;
+    };
+    class Use;
+
+    Opened& take(const Name& name) EXCLUDES(mutex_);
+    void give_back(const Name& name) EXCLUDES(mutex_);
+    void close_idle(size_t n_kept) REQUIRES(mutex_);
+    Status ensure_open(Opened& opened, const Name& name) REQUIRES(opened.mutex);
+
+    const std::filesystem::path directory_;
+    const TextEmbedder& embedder_;
+    Mutex mutex_;
+    std::map<Name, std::unique_ptr<Opened>> opened_ GUARDED_BY(mutex_);
+    uint64_t clock_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace spolia

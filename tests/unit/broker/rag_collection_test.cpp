@@ -1,0 +1,235 @@
+#include <fstream>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "broker/rag/collection_service.h"
+#include "broker/rag/collection_store.h"
+#include "broker/rag/rank_fusion.h"
+#include "broker/rag/word_query.h"
+#include "tests/support/test_folder.h"
+#include "tests/support/word_embedder.h"
+
+namespace spolia {
+namespace {
+
+const test::WordEmbedder kEmbedder;
+
+class CollectionTest : public ::testing::Test {
+protected:
+    std::unique_ptr<Collection> open(const std::string& name = "notes",
+                                     const std::string& tenant = "") {
+        const auto file = collection_file(folder_.path, tenant, name);
+        std::filesystem::create_directories(file.parent_path());
+        auto collection = Collection::open(file, Database::Access::kCreate, name);
+        EXPECT_TRUE(collection.ok()) << collection.error().message;
+        return *std::move(collection);
+    }
+
+    static void put(Collection& collection, const std::string& path,
+                    const std::vector<std::string>& texts,
+                    const TextEmbedder& embedder = kEmbedder) {
+        std::vector<DocumentChunk> chunks;
+        std::vector<std::string_view> views(texts.begin(), texts.end());
+        for (const std::string& text : texts) chunks.push_back({"Heading", text});
+        const DocumentStamp stamp{path, path.substr(1), 1, 2, 3, hash_text(path)};
+        const Status done =
+            collection.put(stamp, chunks, embedder.fingerprint(), *embedder.embed(views));
+        ASSERT_TRUE(done.ok()) << done.error().message;
+    }
+
+    static std::vector<std::string> texts(const Result<std::vector<RetrievedChunk>>& found) {
+        EXPECT_TRUE(found.ok()) << found.error().message;
+        std::vector<std::string> texts;
+        if (found.ok()) {
+            for (const RetrievedChunk& each : *found) texts.push_back(each.chunk.text);
+        }
+        return texts;
+    }
+
+    test::TestFolder folder_;
+};
+
+using Texts = std::vector<std::string>;
+
+TEST_F(CollectionTest, KeepsDocuments) {
+    put(*open(), "/a", {"The otter swims."});
+    const auto collection = open();
+    put(*collection, "/b", {"The heron flies.", "It eats fish."});
+    const auto documents = collection->documents();
+    ASSERT_TRUE(documents.ok());
+    ASSERT_EQ(documents->size(), 2u);
+    EXPECT_EQ((*documents)[1].path, "/b");
+    EXPECT_EQ((*documents)[1].source, "b");
+    EXPECT_EQ((*documents)[1].mtime_ns, 2);
+    EXPECT_EQ((*documents)[1].recipe, 3);
+    EXPECT_EQ((*documents)[1].hash, hash_text("/b"));
+    EXPECT_EQ(collection->size()->n_chunks, 3);
+    EXPECT_EQ(collection->size()->text_bytes, 16 + 16 + 13);
+
+    put(*collection, "/b", {"The heron sleeps."});
+    EXPECT_EQ(collection->size()->n_chunks, 2);
+    EXPECT_TRUE(collection->ranked_by_words("flies", 10)->empty());
+    EXPECT_EQ(collection->ranked_by_words("sleeping", 10)->size(), 1u) << "in any form";
+    ASSERT_TRUE(collection->remove("/b").ok());
+    EXPECT_EQ(collection->size()->n_documents, 1);
+    EXPECT_EQ(collection->keys(kEmbedder.fingerprint())->size(), 1u);
+    EXPECT_TRUE(collection->ranked_by_words("heron", 10)->empty());
+}
+
+TEST_F(CollectionTest, FindsByWordsAndVectors) {
+    auto collection = open();
+    put(*collection, "/a", {"The otter swims in the river.", "The heron stands on one leg."});
+    put(*collection, "/b", {"Taxes are due in May.", "Otters eat crabs."});
+    const auto search = CollectionSearch::open(std::move(collection), kEmbedder);
+    ASSERT_TRUE(search.ok()) << search.error().message;
+    EXPECT_EQ(texts((*search)->search("When are taxes due?", 1)), Texts{"Taxes are due in May."});
+    const auto found = (*search)->search("otter", 2);
+    EXPECT_EQ(texts(found), (Texts{"Otters eat crabs.", "The otter swims in the river."}));
+    EXPECT_NEAR((*found)[0].score, 2 / 61.0, 1e-12) << "first of both rankings";
+    EXPECT_EQ((*found)[0].chunk.source, "b");
+    EXPECT_EQ((*found)[0].chunk.heading, "Heading");
+    EXPECT_EQ((*found)[0].chunk.ordinal, 1);
+    EXPECT_TRUE(texts((*search)->search("?!", 3)).empty());
+    EXPECT_TRUE(texts((*search)->search("\" OR * NEAR( heading:x", 3)).size() <= 3u);
+}
+
+TEST_F(CollectionTest, FollowsWhatOthersWrite) {
+    const auto writer = open();
+    put(*writer, "/a", {"The otter swims."});
+    const auto search = CollectionSearch::open(open(), kEmbedder);
+    ASSERT_TRUE(search.ok());
+    put(*writer, "/b", {"The otter sleeps."});
+    EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 2u);
+    ASSERT_TRUE(writer->remove("/a").ok());
+    EXPECT_EQ(texts((*search)->search("otter", 9)), Texts{"The otter sleeps."});
+}
+
+TEST_F(CollectionTest, NeverMixesEmbedders) {
+    const test::WordEmbedder other(3);
+    auto collection = open();
+    put(*collection, "/a", {"The otter swims."}, other);
+    EXPECT_TRUE(collection->keys(kEmbedder.fingerprint())->empty());
+    const auto missing = collection->without_vector(kEmbedder.fingerprint(), 10);
+    ASSERT_EQ(missing->size(), 1u);
+    const std::string_view text = missing->front().text;
+    ASSERT_TRUE(
+        collection->set_vectors(*missing, kEmbedder.fingerprint(), *kEmbedder.embed({&text, 1}))
+            .ok());
+    EXPECT_TRUE(collection->without_vector(kEmbedder.fingerprint(), 10)->empty());
+    EXPECT_EQ(collection->keys(kEmbedder.fingerprint())->size(), 1u);
+    EXPECT_TRUE(collection->keys(other.fingerprint())->empty());
+}
+
+TEST_F(CollectionTest, RefusesOtherFiles) {
+    const auto file = folder_.path / "x.db";
+    std::ofstream(file) << std::string(5000, 'x');
+    const auto damaged = Collection::open(file, Database::Access::kExisting, "x");
+    ASSERT_FALSE(damaged.ok());
+    EXPECT_EQ(damaged.error().code, ErrorCode::kCorrupt);
+    EXPECT_NE(damaged.error().message.find(file.string()), std::string::npos);
+    EXPECT_EQ(
+        Collection::open(folder_.path / "y.db", Database::Access::kExisting, "y").error().code,
+        ErrorCode::kNotFound);
+}
+
+TEST_F(CollectionTest, ChecksNames) {
+    for (const char* name : {"a", "Docs-1_x.y", "1234567890"}) {
+        EXPECT_TRUE(check_collection_name(name).ok()) << name;
+    }
+    for (const char* name : {"", ".", "..", "../x", "a/b", ".hidden", "a b", "ä", "a\\b"}) {
+        EXPECT_FALSE(check_collection_name(name).ok()) << name;
+    }
+    EXPECT_FALSE(check_collection_name(std::string(65, 'a')).ok());
+    EXPECT_FALSE(check_collection_name(std::string("a\0b", 3)).ok());
+}
+
+TEST_F(CollectionTest, KeepsTenantsApart) {
+    put(*open("notes", "a"), "/a", {"The otter of a."});
+    put(*open("notes", "b"), "/b", {"The otter of b."});
+    put(*open("more", "b"), "/b", {"Nothing."});
+    CollectionStore store(folder_.path, kEmbedder);
+    EXPECT_EQ(texts(store.retrieve("a", "notes", "otter", 9)), Texts{"The otter of a."});
+    EXPECT_EQ(texts(store.retrieve("b", "notes", "otter", 9)), Texts{"The otter of b."});
+    EXPECT_EQ(store.retrieve("a", "more", "otter", 9).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(store.retrieve("c", "notes", "otter", 9).error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(store.retrieve("a", "../b/notes", "otter", 9).error().code,
+              ErrorCode::kInvalidArgument);
+    const auto list = store.list("b");
+    ASSERT_EQ(list.size(), 2u);
+    EXPECT_EQ(list[0].name, "more");
+    EXPECT_EQ(list[1].size.n_chunks, 1);
+    EXPECT_TRUE(store.list("c").empty());
+}
+
+TEST_F(CollectionTest, SeesThatAFileWasReplaced) {
+    CollectionStore store(folder_.path, kEmbedder);
+    put(*open(), "/a", {"The otter swims."});
+    EXPECT_EQ(texts(store.retrieve("", "notes", "otter", 9)).size(), 1u);
+    const auto folder = collection_file(folder_.path, "", "notes").parent_path();
+    std::filesystem::rename(folder, folder_.path / "old");
+    EXPECT_EQ(store.retrieve("", "notes", "otter", 9).error().code, ErrorCode::kNotFound);
+    put(*open(), "/a", {"The otter dives."});
+    EXPECT_EQ(texts(store.retrieve("", "notes", "otter", 9)), Texts{"The otter dives."});
+}
+
+TEST_F(CollectionTest, ServesManyThreads) {
+    const auto writer = open();
+    put(*writer, "/a", {"The otter swims."});
+    for (int i = 0; i < 40; ++i) put(*open("c" + std::to_string(i)), "/x", {"An otter."});
+    CollectionStore store(folder_.path, kEmbedder);
+    std::vector<std::thread> threads;
+    std::atomic<size_t> n_found = 0;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 50; ++i) {
+                const auto name = i % 2 == 0 ? "notes" : "c" + std::to_string((i * 7 + t) % 40);
+                const auto found = store.retrieve("", name, "otter", 5);
+                n_found += found.ok() ? found->size() : 0;
+                (void)store.retrieve("", "missing", "otter", 5);
+            }
+        });
+    }
+    for (int i = 0; i < 10; ++i) put(*writer, "/a", {"The otter swims " + std::to_string(i)});
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(n_found, 200u);
+}
+
+TEST(CollectionService, DoesWorkOnOtherThreads) {
+    const test::TestFolder folder;
+    std::atomic<int> n_done = 0;
+    {
+        CollectionService service(folder.path, std::make_unique<test::WordEmbedder>());
+        for (int i = 0; i < 100; ++i) ASSERT_TRUE(service.run([&] { ++n_done; }).ok());
+        while (n_done < 100) std::this_thread::yield();
+    }
+    EXPECT_EQ(n_done, 100);
+}
+
+TEST(WordQuery, QuotesWords) {
+    EXPECT_EQ(word_query("What's in a \"name\"? NEAR(x)"),
+              R"("What" OR "s" OR "in" OR "a" OR "name" OR "NEAR" OR "x")");
+    EXPECT_EQ(word_query("twice twice"), R"("twice")");
+    EXPECT_EQ(word_query(" *?! "), "");
+    EXPECT_EQ(word_query("Füße 水"), "\"Füße\" OR \"水\"");
+}
+
+TEST(RankFusion, AddsUpReciprocalRanks) {
+    const Key128 a{0, 1}, b{0, 2}, c{0, 3};
+    const std::vector<Key128> rankings[] = {{a, b}, {b, c}};
+    const auto fused = fuse_ranks(rankings);
+    ASSERT_EQ(fused.size(), 3u);
+    EXPECT_EQ(fused[0].id, b);
+    EXPECT_DOUBLE_EQ(fused[0].score, 1 / 62.0 + 1 / 61.0);
+    EXPECT_EQ(fused[1].id, a);
+    EXPECT_EQ(fused[2].id, c);
+    const std::vector<Key128> equal[] = {{b}, {a}};
+    EXPECT_EQ(fuse_ranks(equal)[0].id, a) << "equals by id";
+}
+
+}  // namespace
+}  // namespace spolia

@@ -1,0 +1,175 @@
+#include "broker/rag/ingest.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "broker/rag/document_files.h"
+#include "tests/support/test_folder.h"
+#include "tests/support/word_embedder.h"
+
+namespace spolia {
+namespace {
+
+namespace fs = std::filesystem;
+
+class IngestTest : public ::testing::Test {
+protected:
+    IngestTest() {
+        fs::create_directories(docs_);
+        auto collection = Collection::open(folder_.path / "c.db", Database::Access::kCreate, "c");
+        collection_ = *std::move(collection);
+    }
+
+    void write(const std::string& name, const std::string& text) {
+        fs::create_directories((docs_ / name).parent_path());
+        std::ofstream(docs_ / name, std::ios::binary) << text;
+    }
+
+    IngestReport take(std::vector<fs::path> paths = {}) {
+        if (paths.empty()) paths = {docs_};
+        warnings_.clear();
+        const IngestListener listener{
+            .progress = [](size_t, size_t) {},
+            .warn = [this](const std::string& what) { warnings_.push_back(what); }};
+        const Result<IngestReport> report = ingest(*collection_, embedder_, paths, listener);
+        EXPECT_TRUE(report.ok()) << report.error().message;
+        return report.ok() ? *report : IngestReport();
+    }
+
+    std::vector<std::string> sources() {
+        std::vector<std::string> sources;
+        const auto stamps = collection_->documents();
+        for (const DocumentStamp& stamp : *stamps) sources.push_back(stamp.source);
+        return sources;
+    }
+
+    bool warned(const std::string& words) const {
+        return std::ranges::any_of(warnings_, [&](const std::string& warning) {
+            return warning.find(words) != warning.npos;
+        });
+    }
+
+    test::TestFolder folder_;
+    const fs::path docs_ = fs::canonical(folder_.path) / "docs";
+    const test::WordEmbedder embedder_;
+    std::unique_ptr<Collection> collection_;
+    std::vector<std::string> warnings_;
+};
+
+using Sources = std::vector<std::string>;
+
+TEST_F(IngestTest, FollowsTheFiles) {
+    write("a.md", "# A\n\nOtters swim.");
+    write("deep/er/b.txt", "Herons fly.");
+    write("c.bin", "no document");
+    write(".git/d.md", "hidden");
+    IngestReport report = take();
+    EXPECT_EQ(report.n_added, 2u);
+    EXPECT_EQ(report.size.n_chunks, 2);
+    EXPECT_EQ(sources(), (Sources{"docs/a.md", "docs/deep/er/b.txt"}));
+
+    report = take();
+    EXPECT_EQ(report.n_unchanged, 2u);
+    EXPECT_EQ(report.bytes_read, 0u);
+
+    write("a.md", "# A\n\nOtters dive deep.");
+    fs::remove(docs_ / "deep/er/b.txt");
+    write("e.txt", "New.");
+    report = take();
+    EXPECT_EQ(report.n_replaced, 1u);
+    EXPECT_EQ(report.n_removed, 1u);
+    EXPECT_EQ(report.n_added, 1u);
+    EXPECT_EQ(collection_->ranked_by_words("swim", 5)->size(), 0u);
+    EXPECT_EQ(collection_->ranked_by_words("dive", 5)->size(), 1u);
+
+    // Written again, and the same.
+    fs::last_write_time(docs_ / "a.md", fs::file_time_type::clock::now() + std::chrono::hours(1));
+    report = take();
+    EXPECT_EQ(report.n_unchanged, 2u);
+    EXPECT_GT(report.bytes_read, 0u);
+    EXPECT_EQ(take().bytes_read, 0u);
+}
+
+TEST_F(IngestTest, RemovesOnlyBelowWhatIsNamed) {
+    write("a/x.txt", "one");
+    write("a-b/y.txt", "two");
+    write("z.txt", "three");
+    take();
+    fs::remove_all(docs_ / "a-b");
+    fs::remove(docs_ / "z.txt");
+    EXPECT_EQ(take({docs_ / "a"}).n_removed, 0u);
+    EXPECT_EQ(take().n_removed, 2u);
+    EXPECT_EQ(sources(), Sources{"docs/a/x.txt"});
+}
+
+TEST_F(IngestTest, TakesNamedFilesOfAnyEnding) {
+    write("LICENSE", "Free.");
+    const IngestReport report = take({docs_ / "LICENSE", docs_ / ".." / "docs" / "LICENSE"});
+    EXPECT_EQ(report.n_added, 1u);
+    EXPECT_EQ(sources(), Sources{"LICENSE"});
+    const fs::path missing[] = {docs_ / "missing"};
+    const auto failed = ingest(*collection_, embedder_, missing, {});
+    ASSERT_FALSE(failed.ok());
+    EXPECT_EQ(failed.error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(IngestTest, KeepsWhatItHadOfFilesThatCantBeRead) {
+    write("a.txt", "Otters swim.");
+    take();
+    write("a.txt", std::string("bin\0ary", 7));
+    write("b.md", "Fine.");
+    const IngestReport report = take();
+    EXPECT_EQ(report.n_failed, 1u);
+    EXPECT_EQ(report.n_added, 1u);
+    EXPECT_EQ(report.n_removed, 0u);
+    EXPECT_TRUE(warned("a.txt: it is no text"));
+    EXPECT_EQ(collection_->ranked_by_words("otters", 5)->size(), 1u);
+}
+
+TEST_F(IngestTest, FollowsNoLinks) {
+    write("a.txt", "Otters swim.");
+    const fs::path secret = folder_.path / "secret.txt";
+    std::ofstream(secret) << "Secret.";
+    fs::create_symlink(secret, docs_ / "out.txt");
+    fs::create_symlink(folder_.path, docs_ / "up");
+    fs::create_symlink(docs_ / "loop", docs_ / "loop");
+    fs::create_directory_symlink(docs_, docs_ / "self");
+    ASSERT_EQ(::mkfifo((docs_ / "pipe.txt").c_str(), 0600), 0);
+    EXPECT_EQ(take().n_added, 1u);
+    EXPECT_EQ(sources(), Sources{"docs/a.txt"});
+    EXPECT_TRUE(warned("out.txt: a link that leads out"));
+    EXPECT_TRUE(warned("up: a link that leads out"));
+    EXPECT_TRUE(warned("loop: a link that leads nowhere"));
+    EXPECT_EQ(warnings_.size(), 3u) << "a link to what is named is found there";
+    EXPECT_FALSE(read_document_file(docs_ / "out.txt", 100).ok());
+    EXPECT_FALSE(read_document_file(docs_ / "pipe.txt", 100).ok());
+}
+
+TEST_F(IngestTest, BoundsFiles) {
+    write("a.txt", std::string(101, 'x'));
+    EXPECT_FALSE(read_document_file(docs_ / "a.txt", 100).ok());
+    EXPECT_EQ(read_document_file(docs_ / "a.txt", 101)->bytes.size(), 101u);
+}
+
+TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
+    write("a.txt", "Otters swim.");
+    take();
+    const test::WordEmbedder other(3);
+    const fs::path paths[] = {docs_};
+    const IngestListener silent{.progress = [](size_t, size_t) {},
+                                .warn = [](const std::string&) {}};
+    const auto report = ingest(*collection_, other, paths, silent);
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report->n_unchanged, 1u);
+    EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
+}
+
+}  // namespace
+}  // namespace spolia

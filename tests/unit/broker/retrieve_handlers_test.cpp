@@ -1,0 +1,116 @@
+#include <future>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "broker/http/router.h"
+#include "broker/rag/collection_service.h"
+#include "tests/support/test_folder.h"
+#include "tests/support/word_embedder.h"
+#include "tests/unit/broker/fake_service.h"
+
+namespace spolia {
+namespace {
+
+using Json = nlohmann::json;
+
+class RetrieveHandlers : public ::testing::Test {
+protected:
+    RetrieveHandlers() {
+        config_.server.keys = {{"key-a", "a"}, {"key-b", "b"}};
+        router_.emplace(config_);
+        router_->attach(service_);
+        const auto file = collection_file(folder_.path, "a", "notes");
+        std::filesystem::create_directories(file.parent_path());
+        auto collection = Collection::open(file, Database::Access::kCreate, "notes");
+        const DocumentChunk chunks[] = {{"Otters", "The otter swims.\n"},
+                                        {"Herons", "The heron flies.\n"}};
+        const std::string_view texts[] = {chunks[0].text, chunks[1].text};
+        const DocumentStamp stamp{.path = "/x/notes.md", .source = "notes.md", .hash = {}};
+        EXPECT_TRUE((*collection)
+                        ->put(stamp, chunks, embedder_.fingerprint(), *embedder_.embed(texts))
+                        .ok());
+        router_->attach_collections(collections_);
+    }
+
+    ReadyReply ask(const char* method, const char* path, const std::string& body,
+                   const char* key = "key-a") {
+        HttpRequest request;
+        request.method = method;
+        request.path = path;
+        request.body = body;
+        request.authorization = std::string("Bearer ") + key;
+        Reply reply = router_->route(request);
+        if (auto* deferred = std::get_if<Deferred>(&reply)) {
+            std::promise<ReadyReply> promise;
+            deferred->start([&](ReadyReply given) { promise.set_value(std::move(given)); });
+            return promise.get_future().get();
+        }
+        if (auto* response = std::get_if<HttpResponse>(&reply)) return std::move(*response);
+        return std::get<GenerationReply>(std::move(reply));
+    }
+    HttpResponse respond(const char* method, const char* path, const std::string& body,
+                         const char* key = "key-a") {
+        return std::get<HttpResponse>(ask(method, path, body, key));
+    }
+
+    test::TestFolder folder_;
+    const test::WordEmbedder embedder_;
+    Config config_;
+    testing::FakeService service_;
+    CollectionService collections_{folder_.path, std::make_unique<test::WordEmbedder>()};
+    std::optional<Router> router_;
+};
+
+constexpr const char* kQuery = R"({"collection":"notes","query":"Who flies? The heron?","k":2})";
+
+TEST_F(RetrieveHandlers, FindChunksAndTellWhichAreWarm) {
+    service_.put_chunk("a", "", "The heron flies.\n", [](Result<std::vector<ChunkInfo>>) {});
+    const HttpResponse response = respond("POST", "/v1/retrieve", kQuery);
+    ASSERT_EQ(response.status, 200) << response.body;
+    const Json data = Json::parse(response.body)["data"];
+    ASSERT_EQ(data.size(), 2u);
+    EXPECT_EQ(data[0]["heading"], "Herons");
+    EXPECT_EQ(data[0]["warm"], true);
+    EXPECT_EQ(data[1]["warm"], false);
+    EXPECT_EQ(data[1]["source"], "notes.md");
+}
+
+TEST_F(RetrieveHandlers, KeepTenantsApart) {
+    EXPECT_EQ(respond("POST", "/v1/retrieve", kQuery, "key-b").status, 404);
+    EXPECT_EQ(Json::parse(respond("GET", "/v1/collections", "", "key-b").body)["data"].size(), 0u);
+    const Json ours = Json::parse(respond("GET", "/v1/collections", "").body);
+    EXPECT_EQ(ours["data"][0]["name"], "notes");
+    EXPECT_EQ(ours["data"][0]["chunks"], 2);
+}
+
+TEST_F(RetrieveHandlers, FillChatsAndPlans) {
+    const std::string body = R"({"messages":[{"role":"user","content":"Who flies? A heron?"}],
+        "spolia":{"retrieve":{"collection":"notes","k":1}}})";
+    const ReadyReply reply = ask("POST", "/v1/chat/completions", body);
+    ASSERT_TRUE(std::holds_alternative<GenerationReply>(reply));
+    const GenerationReply& generation = std::get<GenerationReply>(reply);
+    EXPECT_EQ(generation.request.generate.prompt.text,
+              "<user>The heron flies.\nWho flies? A heron?\n");
+    ASSERT_TRUE(generation.head.retrieved);
+    EXPECT_EQ(generation.head.retrieved->at(0).heading, "Herons");
+    EXPECT_EQ(respond("POST", "/v1/plan", body).status, 200);
+    const HttpResponse missing =
+        std::get<HttpResponse>(ask("POST", "/v1/chat/completions", body, "key-b"));
+    EXPECT_EQ(missing.status, 404);
+    EXPECT_EQ(Json::parse(missing.body)["error"]["param"], "spolia.retrieve.collection");
+}
+
+TEST_F(RetrieveHandlers, SayThatThereAreNoCollections) {
+    Router bare(Config{});
+    bare.attach(service_);
+    HttpRequest request;
+    request.method = "GET";
+    request.path = "/v1/collections";
+    const Reply reply = bare.route(request);
+    EXPECT_EQ(std::get<HttpResponse>(reply).status, 501);
+}
+
+}  // namespace
+}  // namespace spolia
