@@ -40,13 +40,6 @@ CREATE VIRTUAL TABLE words USING fts5 (
     text, content = 'chunks', content_rowid = 'id',
     tokenize = 'porter unicode61 remove_diacritics 2');
 INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);
-CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
-    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
-END;
-CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
-    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
-    DELETE FROM vectors WHERE chunk = old.id;
-END;
 PRAGMA application_id = 0x53504f4c;
 PRAGMA user_version = 1;
 )";
@@ -147,12 +140,17 @@ Result<std::vector<DocumentStamp>> Collection::documents() {
 }
 
 Status Collection::erase(std::string_view path) {
-    Status erased = run(*database_,
-                        "DELETE FROM chunks WHERE document = "
-                        "(SELECT id FROM documents WHERE path = ?)",
-                        path);
-    if (erased.ok()) erased = run(*database_, "DELETE FROM documents WHERE path = ?", path);
-    return erased;
+    constexpr const char* kSteps[] = {
+        "INSERT INTO words (words, rowid, text) SELECT 'delete', chunks.id, text FROM chunks "
+        "JOIN documents ON documents.id = document WHERE path = ?",
+        "DELETE FROM vectors WHERE chunk IN (SELECT chunks.id FROM chunks "
+        "JOIN documents ON documents.id = document WHERE path = ?)",
+        "DELETE FROM chunks WHERE document = (SELECT id FROM documents WHERE path = ?)",
+        "DELETE FROM documents WHERE path = ?"};
+    for (const char* step : kSteps) {
+        if (Status erased = run(*database_, step, path); !erased.ok()) return erased;
+    }
+    return {};
 }
 
 Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
@@ -166,9 +164,7 @@ Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk
             "VALUES (?, ?, ?, ?, ?, ?)",
             stamp.path, stamp.source, stamp.size, stamp.mtime_ns, stamp.recipe, stamp.hash);
     if (!added.ok()) return added;
-    const Result<int64_t> document = database_->number("SELECT last_insert_rowid()");
-    if (!document.ok()) return document.error();
-    added = put_chunks(stamp.path, *document, chunks, embedder, vectors);
+    added = put_chunks(stamp.path, database_->last_row(), chunks, embedder, vectors);
     return added.ok() ? transaction->commit() : added;
 }
 
@@ -179,16 +175,23 @@ Status Collection::put_chunks(std::string_view path, int64_t document,
     Result<SqlStatement> chunk = database_->prepare(
         "INSERT INTO chunks (key, document, ordinal, heading, text) VALUES (?, ?, ?, ?, ?)");
     if (!chunk.ok()) return chunk.error();
-    Result<SqlStatement> vector = database_->prepare(
-        "INSERT INTO vectors (chunk, embedder, vector) SELECT id, ?, ? FROM chunks WHERE key = ?");
+    Result<SqlStatement> words =
+        database_->prepare("INSERT INTO words (rowid, text) VALUES (?, ?)");
+    if (!words.ok()) return words.error();
+    Result<SqlStatement> vector =
+        database_->prepare("INSERT INTO vectors (chunk, embedder, vector) VALUES (?, ?, ?)");
     if (!vector.ok()) return vector.error();
     const size_t n_dims = vectors.size() / chunks.size();
     for (size_t i = 0; i < chunks.size(); ++i) {
-        const Key128 key = key_of(path, static_cast<int64_t>(i), chunks[i].text);
-        Status added = chunk->with(key, document, i, chunks[i].heading, chunks[i].text).run();
+        const auto& [heading, text] = chunks[i];
+        const Key128 key = key_of(path, static_cast<int64_t>(i), text);
+        Status added = chunk->with(key, document, i, heading, text).run();
+        if (!added.ok()) return added;
+        const int64_t row = database_->last_row();
+        added = words->with(row, text).run();
         if (!added.ok()) return added;
         const Blob bytes{bytes_of(vectors.subspan(i * n_dims, n_dims))};
-        added = vector->with(embedder, bytes, key).run();
+        added = vector->with(row, embedder, bytes).run();
         if (!added.ok()) return added;
     }
     return {};

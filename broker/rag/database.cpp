@@ -136,6 +136,8 @@ Status Database::execute(const char* sql) {
     return {};
 }
 
+int64_t Database::last_row() const { return sqlite3_last_insert_rowid(database_); }
+
 Result<int64_t> Database::number(std::string_view sql) {
     Result<SqlStatement> statement = prepare(sql);
     if (!statement.ok()) return statement.error();

@@ -82,6 +82,8 @@ public:
     Result<SqlStatement> prepare(std::string_view sql);
     // Statements without values and rows, separated by semicolons.
     Status execute(const char* sql);
+    // The id of the row that was inserted last.
+    int64_t last_row() const;
     // The first column of a statement's first row; 0 when there is none.
     Result<int64_t> number(std::string_view sql);
 
