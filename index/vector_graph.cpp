@@ -60,6 +60,7 @@ public:
 faiss::VisitedTable& visited_table(size_t n_rows) {
     thread_local faiss::VisitedTable table(0);
     if (table.visited.size() < n_rows) table.visited.resize(n_rows);
+    table.advance();  // forgets what a search left that ran out of memory
     return table;
 }
 

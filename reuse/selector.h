@@ -13,8 +13,8 @@
 
 namespace spolia {
 
-// What the rows of a block made behind other text (an anchor's) have in them of the prompt they are
-// placed in. Those of an isolated block have nothing.
+// What the rows of a block have in them of the prompt they are placed in, where it was made behind
+// other text (an anchor's) or of other text (a donor's). Those of an isolated block have nothing.
 struct KnownContext {
     // Parts of the prompt (Sentence::part) in front of the block that its rows attended to, in
     // this order. Ascending.
@@ -25,6 +25,9 @@ struct KnownContext {
     // Words (PromptOutline::words) of text that its rows attended to and that is not in front of
     // them here. Ascending.
     std::vector<uint64_t> lost;
+    // Rows of the block's own part whose tokens are not those that the block was made of. Where
+    // only something is gone, the row behind it. Ascending, disjoint.
+    std::vector<TokenSpan> edited = {};
 };
 
 // The rows that one placed block covers in the prompt.

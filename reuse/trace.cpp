@@ -168,12 +168,14 @@ private:
         return refers_beyond(i) ? i - place_in_part(i) - 1 : -1;
     }
 
-    const PassiveSpan* span_of(TokenSpan rows) const {
-        const auto behind = std::ranges::upper_bound(
-            spans_, rows.end - 1, {}, [](const PassiveSpan& span) { return span.rows.begin; });
-        if (behind == spans_.begin()) return nullptr;
-        const PassiveSpan& span = *std::prev(behind);
-        return span.rows.end > rows.begin ? &span : nullptr;
+    // The spans that have a row of these.
+    std::span<const PassiveSpan> spans_in(TokenSpan rows) const {
+        const auto first = std::ranges::upper_bound(
+            spans_, rows.begin, {}, [](const PassiveSpan& span) { return span.rows.end; });
+        const auto behind =
+            std::ranges::lower_bound(first, spans_.end(), rows.end, {},
+                                     [](const PassiveSpan& span) { return span.rows.begin; });
+        return {first, behind};
     }
 
     std::vector<TracedRun> find_runs() {
@@ -183,13 +185,15 @@ private:
             const float weight = path(i) > 0            ? path(i) * need(i)
                                  : need(i) > kNeedAlone ? kWeightOffPath * need(i)
                                                         : 0;
+            if (weight <= 0) continue;
             const TokenSpan rows = sentence(i).rows;
-            const PassiveSpan* span = weight > 0 ? span_of(rows) : nullptr;
-            if (span == nullptr || span->settled) continue;
-            const int32_t taken = runs.empty() ? 0 : runs.back().rows.end;
-            const TokenSpan run{std::max({rows.begin, span->rows.begin, taken}),
-                                std::min(rows.end, span->rows.end)};
-            if (run.begin < run.end) runs.push_back({run, weight});
+            for (const PassiveSpan& span : spans_in(rows)) {
+                if (span.settled) continue;
+                const int32_t taken = runs.empty() ? 0 : runs.back().rows.end;
+                const TokenSpan run{std::max({rows.begin, span.rows.begin, taken}),
+                                    std::min(rows.end, span.rows.end)};
+                if (run.begin < run.end) runs.push_back({run, weight});
+            }
         }
         return runs;
     }
@@ -218,6 +222,7 @@ private:
 
     // `needs` are those of the sentences in front of it, of its own part and of known ones.
     float find_need(int32_t i, const KnownContext* known, std::span<const float> needs) const {
+        if (is_edited(i, known)) return 1;
         float most = std::max(kNeedAlone, need_of_lost(i, known));
         if (refers_beyond(i) && has_text_in_front(i)) {
             const int32_t j = antecedent_beyond(i);
@@ -240,6 +245,13 @@ private:
             }
         }
         return most;
+    }
+
+    bool is_edited(int32_t i, const KnownContext* known) const {
+        if (known == nullptr || known->edited.empty()) return false;
+        const TokenSpan rows = sentence(i).rows;
+        const auto edit = std::ranges::upper_bound(known->edited, rows.begin, {}, &TokenSpan::end);
+        return edit != known->edited.end() && edit->begin < rows.end;
     }
 
     // Of words shared with text that was in front of it elsewhere, and is not here.

@@ -32,8 +32,9 @@ struct TracedRun {
 // chunk, refers back over its chunk's border, or leans on a sentence of its own chunk that does.
 // Text that the block did attend to where it was made (PassiveSpan::known) counts as text of its
 // own chunk; words that it shares with text it attended to only there count like those of another
-// chunk. One that leans on nothing weighs less; off the path one that leans on something weighs
-// next to nothing, for its risk: words do not show all that a question is about.
+// chunk. A sentence that was edited since its block was made leans on the edit. One that leans on
+// nothing weighs less; off the path one that leans on something weighs next to nothing, for its
+// risk: words do not show all that a question is about.
 //
 // Only the text of chunks counts, whether they are reused or not. System text, glue and query are
 // computed in their place, so they hold nothing stale to mend or to follow; that instructions share

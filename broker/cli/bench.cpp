@@ -10,6 +10,7 @@ void add_bench(CLI::App& app, Run& run) {
     add_bench_rag(*bench, run);
     add_bench_quality(*bench, run);
     add_bench_agents(*bench, run);
+    add_bench_semantic(*bench, run);
     add_bench_index(*bench, run);
 }
 

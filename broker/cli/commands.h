@@ -29,6 +29,7 @@ void add_bench(CLI::App& app, Run& run);
 void add_bench_rag(CLI::App& bench, Run& run);
 void add_bench_quality(CLI::App& bench, Run& run);
 void add_bench_agents(CLI::App& bench, Run& run);
+void add_bench_semantic(CLI::App& bench, Run& run);
 void add_bench_index(CLI::App& bench, Run& run);
 
 }  // namespace spolia

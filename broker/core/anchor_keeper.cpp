@@ -63,7 +63,7 @@ void AnchorKeeper::keep_prompt(const Generation& generation) {
     for (size_t i = 0; i < n_chunks; ++i) {
         const Segment& segment = plan.chunks[i].segment;
         const int32_t depth = depth_at(plan, segment.span.begin);
-        const bool computed = segment.span.end <= plan.n_dense() || plan.chunks[i].reused.empty();
+        const bool computed = segment.span.end <= plan.n_dense() || plan.chunks[i].n_reused == 0;
         if (!computed || depth > kAnchorDepthMax) continue;
         found.push_back(
             {.begin = segment.span.begin,
@@ -74,6 +74,26 @@ void AnchorKeeper::keep_prompt(const Generation& generation) {
              .depth = depth});
     }
     keep(generation.sequence, std::move(found));
+}
+
+void AnchorKeeper::keep_shadow(int32_t sequence, std::span<const Token> tokens,
+                               std::span<const Segment> segments,
+                               std::span<const ContextChunk> chunks) {
+    const std::shared_ptr<const AnchorSnapshot> known = pool_.snapshot();
+    std::vector<Found> found;
+    size_t i = 0;
+    for (const Segment& segment : segments) {
+        if (segment.role != SegmentRole::kChunk) continue;
+        const auto in_front = chunks.first(i++);
+        const std::shared_ptr<const Anchor> old =
+            known->of_block(anchor_key(segment.key, in_front));
+        if (!old || old->depth == 0) continue;
+        found.push_back({.begin = segment.span.begin,
+                         .tokens = tokens.subspan(segment.span.begin, segment.span.size()),
+                         .chunk = segment.key,
+                         .context = {in_front.begin(), in_front.end()}});
+    }
+    keep(sequence, std::move(found));
 }
 
 void AnchorKeeper::keep_answer(const Generation& generation) {

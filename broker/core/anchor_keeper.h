@@ -36,6 +36,10 @@ public:
     // The generation's sequence holds its prompt, served as planned: keeps the chunks that were
     // computed whole, densely or behind composed rows.
     void keep_prompt(const Generation& generation);
+    // A shadow computed the prompt densely: what is kept of it as an approximation is replaced.
+    // `chunks` are those among the segments.
+    void keep_shadow(int32_t sequence, std::span<const Token> tokens,
+                     std::span<const Segment> segments, std::span<const ContextChunk> chunks);
     // The generation is over and its sequence not yet released. Cut as prompts with this answer as
     // a part of its own will be. Decodes the last token's row where it is still missing.
     void keep_answer(const Generation& generation);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "anchors/anchor.h"
+#include "broker/core/donor.h"
 #include "broker/core/guard_trace.h"
 #include "broker/core/reuse_policy.h"
 #include "broker/core/text_assembler.h"
@@ -32,6 +33,7 @@ struct PreparedPrompt {
     std::vector<Key128> page_keys;
     PromptOutline outline;
     std::vector<ContextChunk> chunks;  // those among the segments, where anchors are wanted
+    std::vector<Donor> donors;         // for chunks that are nowhere
     bool unmapped = false;             // see PlanInput
     ReusePolicy policy;
 };

@@ -21,6 +21,7 @@ constexpr std::string_view kEdgeRow = "edge_row";
 constexpr std::string_view kTileEdge = "tile_edge";
 constexpr std::string_view kNoOffsets = "no_offsets";
 constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
+constexpr std::string_view kEdited = "edited";
 
 std::string_view miss_of(Residence residence) {
     switch (residence) {
@@ -81,6 +82,7 @@ private:
             pages.push_back({.key = input_.page_keys[i],
                              .covers = covers,
                              .row = row,
+                             .source_row = row - begin,
                              .n_rows = end - row,
                              .exact = true,
                              .on_disk = residence == Residence::kDisk});
@@ -159,21 +161,49 @@ private:
             chunk.miss = miss_of(source.residence);
             chunk.wanted =
                 source.residence == Residence::kAbsent || source.residence == Residence::kQueued;
+            if (chunk.wanted && input_.refusal.empty()) add_donor(chunk, blocks);
             return;
         }
         if (!input_.refusal.empty()) {
             chunk.miss = input_.refusal;
             return;
         }
-        chunk.reused = rows;
+        chunk.n_reused = rows.size();
         blocks.push_back({.key = source.key,
                           .covers = covers,
                           .row = rows.begin,
+                          .source_row = rows.begin - covers.begin,
                           .n_rows = rows.size(),
                           .settled = settled,
                           .on_disk = source.residence == Residence::kDisk,
                           .known = source.known,
                           .depth = source.depth});
+    }
+
+    // The rows that a text nearly the same as the chunk shares with it.
+    void add_donor(ChunkOutcome& chunk, std::vector<PlannedBlock>& blocks) const {
+        const auto donor = std::ranges::find(input_.donors, chunk.part, &Donor::part);
+        if (donor == input_.donors.end()) return;
+        const DonorText& text = *donor->text;
+        const Residence residence = find_(text.key, text.tokens);
+        if (!present(residence)) return;
+        for (const DonorRun& run : donor->runs) {
+            const bool settled = behind_sink(chunk.segment.span.begin) && run.known->edited.empty();
+            const TokenSpan rows{std::max({run.rows.begin, plan_.n_exact, settled ? 0 : 1}),
+                                 std::min(run.rows.end, last_row_)};
+            if (rows.empty()) continue;
+            blocks.push_back({.key = text.key,
+                              .covers = chunk.segment.span,
+                              .row = rows.begin,
+                              .source_row = run.source_row + rows.begin - run.rows.begin,
+                              .n_rows = rows.size(),
+                              .settled = settled,
+                              .on_disk = residence == Residence::kDisk && chunk.n_reused == 0,
+                              .known = run.known,
+                              .donor = donor->text});
+            chunk.n_reused += rows.size();
+        }
+        if (chunk.n_reused > 0) chunk.miss = kEdited;
     }
 
     // Whether a chunk that begins at `row` stands directly behind the very prefix that isolated
@@ -202,12 +232,13 @@ private:
         blocks.clear();
     }
 
+    // One of the blocks of its chunk.
     void turn_down(const PlannedBlock& block) {
         plan_.turned_down = true;
         for (ChunkOutcome& chunk : plan_.chunks) {
             if (chunk.segment.span != block.covers) continue;
-            chunk.reused = {};
-            chunk.miss = kNotProfitable;
+            chunk.n_reused -= block.n_rows;
+            if (chunk.n_reused == 0) chunk.miss = kNotProfitable;
         }
     }
 
@@ -230,8 +261,12 @@ private:
         const Work dense = dense_work({block.row, block.row + block.n_rows});
         cost.work += scaled(dense, sign * (mended_share(block) - 1));
         cost.rows_placed += sign * block.n_rows;
-        if (block.on_disk) cost.rows_loaded += sign * block.covers.size();
+        if (block.on_disk) cost.rows_loaded += sign * n_held(block);
         if (!block.exact) cost.composed = true;
+    }
+
+    int32_t n_held(const PlannedBlock& block) const {
+        return static_cast<int32_t>(spolia::tokens_of(block, input_.tokens).size());
     }
 
     bool mended(const PlannedBlock& block) const {
@@ -282,6 +317,11 @@ int32_t PromptPlan::n_dense() const {
     return first_composed == blocks.end() ? n_prompt : first_composed->row;
 }
 
+std::span<const Token> tokens_of(const PlannedBlock& block, std::span<const Token> prompt) {
+    if (block.donor != nullptr) return block.donor->tokens;
+    return prompt.subspan(block.covers.begin, block.covers.size());
+}
+
 std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks) {
     std::vector<PassiveSpan> spans;
     for (const PlannedBlock& block : blocks) {
@@ -292,7 +332,7 @@ std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks) {
 
 PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held) {
     return {.row = planned.row,
-            .source_row = planned.row - planned.covers.begin,
+            .source_row = planned.source_row,
             .n_rows = planned.n_rows,
             .block = &held,
             .exact = planned.exact,
@@ -328,12 +368,13 @@ Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
                                         : "dense";
     int32_t n_reused = 0;
     for (const ChunkOutcome& chunk : plan.chunks) {
-        n_reused += chunk.reused.size();
+        n_reused += chunk.n_reused;
         if (chunk.miss.empty()) {
             ++receipt.n_chunks_hit;
         } else {
             const TokenSpan span = chunk.segment.span;
-            add_miss(receipt.misses, chunk.miss, span.end - std::max(span.begin, plan.n_exact));
+            add_miss(receipt.misses, chunk.miss,
+                     span.end - std::max(span.begin, plan.n_exact) - chunk.n_reused);
         }
     }
     if (plan.unmapped) add_miss(receipt.misses, kNoOffsets, plan.n_prompt - plan.n_exact);
@@ -353,22 +394,20 @@ std::vector<PlanPreview::Part> preview_parts(const PromptPlan& plan,
     size_t next_chunk = 0;
     for (const Segment& segment : segments) {
         const TokenSpan span = segment.span;
-        TokenSpan reused;
+        int32_t row = std::clamp(plan.n_exact, span.begin, span.end);
+        add(segment, {span.begin, row}, "exact", {});
         std::string_view reason;
         if (segment.role == SegmentRole::kChunk) {
-            const ChunkOutcome& chunk = plan.chunks[next_chunk++];
-            reused = chunk.reused;
-            reason = chunk.miss;
+            reason = plan.chunks[next_chunk++].miss;
+            for (const PlannedBlock& block : plan.blocks) {
+                if (block.exact || block.covers != span) continue;
+                add(segment, {row, block.row}, "compute", reason.empty() ? kEdgeRow : reason);
+                row = block.row + block.n_rows;
+                add(segment, {block.row, row}, "reuse", {});
+            }
+            if (row > span.begin && reason.empty()) reason = kEdgeRow;
         }
-        const int32_t exact_end = std::clamp(plan.n_exact, span.begin, span.end);
-        add(segment, {span.begin, exact_end}, "exact", {});
-        if (reused.empty()) {
-            add(segment, {exact_end, span.end}, "compute", reason);
-            continue;
-        }
-        add(segment, {exact_end, reused.begin}, "compute", kEdgeRow);
-        add(segment, reused, "reuse", {});
-        add(segment, {reused.end, span.end}, "compute", kEdgeRow);
+        add(segment, {row, span.end}, "compute", reason);
     }
     return parts;
 }

@@ -10,6 +10,7 @@
 
 #include "anchors/anchor_pool.h"
 #include "broker/core/cost_model.h"
+#include "broker/core/donor.h"
 #include "broker/core/residence.h"
 #include "broker/core/reuse_policy.h"
 #include "broker/request.h"
@@ -34,6 +35,7 @@ struct PlanInput {
     const PromptOutline* outline = nullptr;      // for the cost of adaptive; null: of all rows
     const AnchorSnapshot* anchors = nullptr;     // null: chunks are taken as they are encoded alone
     int32_t anchor_depth_max = kAnchorDepthMax;  // deeper ones are passed over
+    std::span<const Donor> donors;               // for chunks that are nowhere; by their part
     // Why chunks must not be reused though they could be; empty: they may.
     std::string_view refusal = {};
     const ModelInfo* model = nullptr;
@@ -44,29 +46,36 @@ struct PlanInput {
     bool by_cost = true;
 };
 
-// Rows [row, row + n_rows) of the prompt, taken from the block under `key`, which holds the
-// prompt's tokens `covers`.
+// Rows [row, row + n_rows) of the prompt, taken from the block under `key`, from its row
+// `source_row` on.
 struct PlannedBlock {
     Key128 key;
-    TokenSpan covers;
+    TokenSpan covers;  // the page or chunk of the prompt that the rows belong to
     int32_t row = 0;
+    int32_t source_row = 0;
     int32_t n_rows = 0;
     bool exact = false;    // a page of the prefix chain
     bool settled = false;  // see PassiveSpan
     bool on_disk = false;
     int32_t n_picked = 0;  // rows that adaptive would pick with all blocks placed; for their cost
-    // Of an anchor's block: what its rows know of the prompt. Null: it was encoded alone.
+    // Of an anchor's or a donor's block: what its rows know of the prompt. Null: it was encoded
+    // alone.
     std::shared_ptr<const KnownContext> known = nullptr;
     int32_t depth = 0;  // see Anchor
+    // The text that the block holds. Null: the prompt's own, `covers`.
+    std::shared_ptr<const DonorText> donor = nullptr;
 
-    bool anchored() const { return known != nullptr; }
+    bool anchored() const { return known != nullptr && donor == nullptr; }
 };
+
+// The tokens that the block holds; `prompt` are those it was planned for.
+std::span<const Token> tokens_of(const PlannedBlock& block, std::span<const Token> prompt);
 
 // What becomes of one chunk of the prompt.
 struct ChunkOutcome {
     Segment segment;
     size_t part = 0;             // the segment's index
-    TokenSpan reused = {};       // rows placed outside the exact prefix; empty: none
+    int32_t n_reused = 0;        // rows placed outside the exact prefix
     std::string_view miss = {};  // why rows of it are computed; empty: none, but for edge rows
     bool wanted = false;         // would be reused, were it encoded
 };

@@ -12,11 +12,12 @@ namespace {
 
 double ms_of(int64_t us) { return static_cast<double>(us) / 1000; }
 
-// Rows that stayed as an anchor has them.
-int32_t anchored_rows(const PromptPlan& plan, const PrefillReport& report) {
+// Rows that stayed as blocks of a kind have them.
+template <class Kind>
+int32_t rows_left_of(const Kind& is_kind, const PromptPlan& plan, const PrefillReport& report) {
     int32_t n_rows = 0;
     for (const PlannedBlock& block : plan.blocks) {
-        if (!block.anchored()) continue;
+        if (!is_kind(block)) continue;
         const auto from = std::ranges::lower_bound(report.blended_rows, block.row);
         const auto end = std::ranges::lower_bound(report.blended_rows, block.row + block.n_rows);
         n_rows += block.n_rows - static_cast<int32_t>(end - from);
@@ -26,8 +27,11 @@ int32_t anchored_rows(const PromptPlan& plan, const PrefillReport& report) {
 
 void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& receipt) {
     receipt.n_exact = report.n_exact;
-    receipt.n_anchored = anchored_rows(plan, report);
-    receipt.n_shifted = report.n_shifted - receipt.n_anchored;
+    const auto anchored = [](const PlannedBlock& block) { return block.anchored(); };
+    const auto of_donor = [](const PlannedBlock& block) { return block.donor != nullptr; };
+    receipt.n_anchored = rows_left_of(anchored, plan, report);
+    receipt.n_donor = rows_left_of(of_donor, plan, report);
+    receipt.n_shifted = report.n_shifted - receipt.n_anchored - receipt.n_donor;
     receipt.n_blended = report.n_blended;
     receipt.n_computed = report.n_computed;
     receipt.place_ms = ms_of(report.place_us);
@@ -63,6 +67,7 @@ PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine&
             .outline = &prompt.outline,
             .anchors = prompt.policy.anchored ? &anchors : nullptr,
             .anchor_depth_max = prompt.policy.fidelity == Fidelity::kGuarded ? 0 : kAnchorDepthMax,
+            .donors = prompt.donors,
             .model = &engine.info(),
             .sink_prefix = engine.sink_prefix(),
             .unmapped = prompt.unmapped,
@@ -179,15 +184,16 @@ bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
                        std::vector<Key128>& unavailable) {
     for (const PlannedBlock& block : pinned.serving.plan.blocks) {
         const Clock::time_point begin = Clock::now();
-        BlockPin held =
-            store_.find(block.key, tokens.subspan(block.covers.begin, block.covers.size()));
+        const std::span<const Token> of_block = tokens_of(block, tokens);
+        BlockPin held = store_.find(block.key, of_block);
         if (!held) {
             unavailable.push_back(block.key);
             return false;
         }
         if (block.on_disk) {
             MutexLock lock(state_.mutex);
-            state_.costs.observe_load(block.covers.size(), ms_between(begin, Clock::now()));
+            state_.costs.observe_load(static_cast<int32_t>(of_block.size()),
+                                      ms_between(begin, Clock::now()));
         }
         pinned.blocks.push_back(placed_block(block, *held));
         pinned.pins.push_back(std::move(held));

@@ -50,6 +50,8 @@ void ShadowRuns::offer(Generation& generation) {
     push({.request_id = generation.request_id,
           .tenant = prompt.tenant,
           .tokens = prompt.tokens,
+          .segments = prompt.segments,
+          .chunks = prompt.chunks,
           .outline = std::move(prompt.outline),
           .budget = prompt.policy.budget,
           .ladder = std::move(prompt.policy.ladder),
@@ -109,8 +111,7 @@ Result<std::vector<float>> ShadowRuns::compute(const Job& job, const RungTrace& 
         if (block.anchored() && !anchors_.holds(block.key, block.depth)) {
             return Error{ErrorCode::kNotFound, "an anchor of the prompt is another one now"};
         }
-        BlockPin held = store_.find(
-            block.key, std::span(job.tokens).subspan(block.covers.begin, block.covers.size()));
+        BlockPin held = store_.find(block.key, tokens_of(block, job.tokens));
         if (!held) return Error{ErrorCode::kNotFound, "a block of the prompt is gone"};
         blocks.push_back(placed_block(block, *held));
         pins.push_back(std::move(held));
@@ -138,6 +139,9 @@ Result<std::vector<float>> ShadowRuns::prefill(const Job& job, PrefillPlan plan,
     if (report.ok()) {
         const std::span<const float> last = engine_.logits(plan.sequence);
         logits.assign(last.begin(), last.end());
+        if (plan.blocks.empty() && !job.chunks.empty()) {
+            anchors_.keep_shadow(plan.sequence, job.tokens, job.segments, job.chunks);
+        }
     }
     engine_.truncate(plan.sequence, 0);
     MutexLock lock(state_.mutex);
@@ -208,7 +212,7 @@ GuardChange ShadowRuns::learn_of_served(const Job& job, size_t rung, const Guard
 
 void ShadowRuns::suspect(const Job& job, const RungTrace& rung) {
     for (const PlannedBlock& block : rung.blocks) {
-        auto tokens = std::span(job.tokens).subspan(block.covers.begin, block.covers.size());
+        auto tokens = tokens_of(block, job.tokens);
         if (block.anchored()) tokens = {};
         suspects_.push_back({block.key, {tokens.begin(), tokens.end()}});
         if (suspects_.size() > kSuspectsMax) suspects_.pop_front();

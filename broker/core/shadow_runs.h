@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "anchors/anchor.h"
 #include "broker/core/anchor_keeper.h"
 #include "broker/core/core_state.h"
 #include "broker/core/generation.h"
@@ -49,6 +50,8 @@ private:
         std::string request_id;
         std::string tenant;
         std::vector<Token> tokens;
+        std::vector<Segment> segments;
+        std::vector<ContextChunk> chunks;  // empty where anchors are not wanted
         PromptOutline outline;
         GuardBudget budget;
         std::vector<Rung> ladder;

@@ -18,23 +18,28 @@ Result<PromptRun> PromptRunner::dense(const QualityPrompt& prompt) {
 }
 
 PromptPlan PromptRunner::plan(const QualityPrompt& prompt, const ReusePolicy& policy,
-                              const Rung* rung) const {
+                              const Rung* rung, const EditedChunks& edited) const {
     const PlanInput input{.tokens = prompt.tokens,
                           .segments = prompt.segments,
                           .page_keys = {},
                           .n_tile_rows = engine_.limits().n_tile_rows,
                           .policy = &policy,
                           .params = rung == nullptr ? nullptr : &rung->params,
+                          .donors = edited.donors,
                           .model = &engine_.info(),
                           .sink_prefix = engine_.sink_prefix(),
                           .by_cost = false};
-    return plan_prompt(
-        input, [](const Key128&, std::span<const Token>) { return Residence::kRam; }, CostModel());
+    const auto find = [&](const Key128& key, std::span<const Token>) {
+        const bool absent = std::ranges::any_of(
+            edited.parts, [&](size_t part) { return prompt.segments[part].key == key; });
+        return absent ? Residence::kAbsent : Residence::kRam;
+    };
+    return plan_prompt(input, find, CostModel());
 }
 
 Result<PromptRun> PromptRunner::composed(const QualityPrompt& prompt, const ReusePolicy& policy,
-                                         const Rung* rung) {
-    const PromptPlan planned = plan(prompt, policy, rung);
+                                         const Rung* rung, const EditedChunks& edited) {
+    const PromptPlan planned = plan(prompt, policy, rung, edited);
     const Result<std::vector<PlacedBlock>> blocks = place(prompt, planned.blocks);
     if (!blocks.ok()) return blocks.error();
     const Selector* selector = rung == nullptr ? policy.selector.get() : rung->selector.get();
@@ -60,8 +65,8 @@ Result<std::vector<PlacedBlock>> PromptRunner::place(const QualityPrompt& prompt
     blocks_.begin_prompt();
     std::vector<PlacedBlock> placed;
     for (const PlannedBlock& block : planned) {
-        const Result<const KvBlock*> held = blocks_.block(
-            block.key, std::span(prompt.tokens).subspan(block.covers.begin, block.covers.size()));
+        const Result<const KvBlock*> held =
+            blocks_.block(block.key, tokens_of(block, prompt.tokens));
         if (!held.ok()) return held.error();
         placed.push_back(placed_block(block, **held));
     }

@@ -29,6 +29,12 @@ struct PromptRun {
     std::string output;         // their text, up to a stop string
 };
 
+// Chunks that have no block of their own, but perhaps one of a text like theirs.
+struct EditedChunks {
+    std::vector<size_t> parts;  // segments of the prompt
+    std::vector<Donor> donors;
+};
+
 // Computes prompts in one sequence of an engine, with the blocks of their chunks. Blocks
 // stay for the prompts that follow, within a bound. One thread.
 class PromptRunner {
@@ -42,10 +48,10 @@ public:
     Result<PromptRun> dense(const QualityPrompt& prompt);
     // With every chunk from its block, mended as the policy says, or a rung of its ladder.
     Result<PromptRun> composed(const QualityPrompt& prompt, const ReusePolicy& policy,
-                               const Rung* rung = nullptr);
+                               const Rung* rung = nullptr, const EditedChunks& edited = {});
     // What composed() carries out.
     PromptPlan plan(const QualityPrompt& prompt, const ReusePolicy& policy,
-                    const Rung* rung = nullptr) const;
+                    const Rung* rung = nullptr, const EditedChunks& edited = {}) const;
     // The blocks of all chunks where composed() puts them; borrowed until the next call of either.
     Result<std::vector<PlacedBlock>> placed_blocks(const QualityPrompt& prompt,
                                                    const ReusePolicy& policy);

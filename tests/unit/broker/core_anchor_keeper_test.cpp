@@ -263,5 +263,41 @@ TEST_F(AnchorsTest, UnderGuardTheyAreRungsOfTheirOwn) {
     EXPECT_TRUE(learns);
 }
 
+TEST_F(AnchorsTest, UnderGuardAShadowMakesGoodWhatWasApproximate) {
+    core.options.reuse.fidelity = Fidelity::kGuarded;
+    core.options.shadow_share = 1;
+    core.control.divergence = [](const PrefillPlan&) { return 0.f; };
+    core.open();
+    uint32_t n = 0;
+    const auto guarded = [&](const std::vector<std::string>& read) {
+        GenerateRequest request = agent(++n, read, 1);
+        request.reuse.fidelity = Fidelity::kGuarded;
+        return serve(request);
+    };
+    const auto n_taken = [](const Receipt& receipt) {
+        return receipt.n_anchored + receipt.n_blended;
+    };
+    for (size_t i = 0; i <= Calibration::samples_needed({}); ++i) guarded({kOne, kTwo});
+    ASSERT_EQ(n_taken(guarded({kOne, kTwo})), 100);
+    // Computed behind composed rows, then densely by the shadow.
+    const Receipt first = guarded({kOne, kTwo, kThree});
+    EXPECT_EQ(n_taken(first), 100);
+    EXPECT_EQ(first.misses.at(0).reason, "first_sight");
+    EXPECT_EQ(n_taken(guarded({kOne, kTwo, kThree})), 150);
+}
+
+TEST_F(AnchorsTest, AChunkOfOtherTokensIsComputed) {
+    core.open();
+    serve(agent(1, {kOne, kTwo}));
+    std::string almost = kTwo;
+    almost[20] = almost[20] == 'x' ? 'y' : 'x';
+    for (const std::string& other : {almost, std::string("\xd0\xb4\xd0\xb0") + words(9, 40)}) {
+        GenerateRequest request = agent(2, {kOne, other});
+        const Receipt receipt = serve(request);
+        EXPECT_EQ(receipt.n_anchored + receipt.n_blended, 60);
+        EXPECT_EQ(receipt.misses.at(0).reason, "first_sight");
+    }
+}
+
 }  // namespace
 }  // namespace spolia

@@ -64,6 +64,7 @@ public:
                               .n_tile_rows = n_tile_rows_,
                               .policy = &policy_,
                               .outline = outline_,
+                              .donors = donors_,
                               .model = &model_,
                               .sink_prefix = sink_,
                               .unmapped = unmapped_};
@@ -86,6 +87,22 @@ public:
     CostModel costs_;
     const PromptOutline* outline_ = nullptr;
     bool unmapped_ = false;
+    std::vector<Donor> donors_;
+
+    // The last chunk is nowhere, but one like it is: these tokens of it were others.
+    Prompt& edited(std::initializer_list<size_t> edits, Residence residence = Residence::kRam) {
+        const Segment& chunk = segments_.back();
+        residence_[chunk.key] = Residence::kAbsent;
+        auto text = std::make_shared<DonorText>();
+        text->tokens.assign(tokens_.end() - chunk.span.size(), tokens_.end());
+        for (const size_t at : edits) text->tokens[at] = 255;
+        text->key = chunk_key(kScope, text->tokens);
+        residence_[text->key] = residence;
+        auto donor = make_donor(segments_.size() - 1, chunk.span, tokens_, text);
+        EXPECT_TRUE(donor);
+        donors_.push_back(*std::move(donor));
+        return *this;
+    }
 
 private:
     void add_segment(SegmentRole role, int32_t n) {
@@ -115,6 +132,50 @@ std::string reasons(const Receipt& receipt) {
         text += miss.reason + ":" + std::to_string(miss.n_tokens) + " ";
     }
     return text;
+}
+
+TEST(Planner, TakesEqualTokensOfAnEditedChunk) {
+    Prompt prompt;
+    prompt.bos().glue(4).chunk(60, 50).edited({20, 45}).glue(3).query(5);
+    const PromptPlan plan = prompt.plan();
+    EXPECT_EQ(placed(plan), (Spans{{5, 25}, {26, 50}, {51, 65}}));
+    const DonorText& text = *prompt.donors_[0].text;
+    for (const PlannedBlock& block : plan.blocks) {
+        EXPECT_EQ(block.key, text.key);
+        EXPECT_FALSE(block.anchored());
+        EXPECT_TRUE(std::ranges::equal(tokens_of(block, prompt.tokens_), text.tokens));
+        for (int32_t i = 0; i < block.n_rows; ++i) {
+            EXPECT_EQ(prompt.tokens_[static_cast<size_t>(block.row + i)],
+                      text.tokens[static_cast<size_t>(block.source_row + i)]);
+        }
+    }
+    EXPECT_TRUE(plan.chunks[0].wanted) << "to be encoded as it is";
+    const Receipt receipt = start_receipt(plan, prompt.policy_);
+    EXPECT_EQ(receipt.n_chunks_hit, 0);
+    EXPECT_EQ(reasons(receipt), "edited:2 ");
+}
+
+TEST(Planner, PassesOverDonorsThatAreGoneOrNotAllowed) {
+    Prompt gone;
+    gone.bos().glue(4).chunk(60, 50).edited({20}, Residence::kAbsent).query(5);
+    EXPECT_EQ(reasons(start_receipt(gone.plan(), gone.policy_)), "first_sight:60 ");
+    Prompt exact;
+    exact.options_.fidelity = Fidelity::kExact;
+    exact.bos().glue(4).chunk(60, 50).edited({20}).query(5);
+    EXPECT_EQ(reasons(start_receipt(exact.plan(), exact.policy_)), "fidelity_exact:60 ");
+    Prompt known;
+    known.bos().glue(4).chunk(60, 50).edited({20}).query(5);
+    known.residence_[known.segments_[2].key] = Residence::kRam;
+    EXPECT_EQ(placed(known.plan()), (Spans{{5, 65}})) << "the chunk itself is there";
+}
+
+TEST(Planner, BehindTheSinkWhatIsInFrontOfAnEditIsAsDenseComputeLeavesIt) {
+    Prompt prompt;
+    prompt.bos().chunk(60, 50).edited({20}).query(5);
+    const PromptPlan plan = prompt.plan();
+    ASSERT_EQ(plan.blocks.size(), 2u);
+    EXPECT_TRUE(plan.blocks[0].settled);
+    EXPECT_FALSE(plan.blocks[1].settled);
 }
 
 TEST(Planner, PlacesKnownChunksAndComputesTheRest) {

@@ -18,8 +18,11 @@
 namespace spolia {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 struct Part {
     SegmentRole role = SegmentRole::kChunk;
@@ -160,6 +163,28 @@ TEST(Trace, WordsOfLostTextMakeASentenceLean) {
     known.lost = elsewhere.outline.words;
     std::ranges::sort(known.lost);
     EXPECT_THAT(prompt.traced(), ElementsAre("Kaia carries rope."));
+}
+
+TEST(Trace, WhatLeansOnAnEditIsMended) {
+    const std::string chunk = "Kaia carries rope. Bodo carries hemp. Senta matches Kaia.";
+    Prompt prompt({kDara, chunk, "Luna carries fish. Faro carries tin."}, "What does Senta carry?");
+    EXPECT_THAT(prompt.traced(), IsEmpty());
+    // The block was made of "Kaia carries clay ...": that word is computed.
+    const auto edit =
+        std::ranges::find_if(prompt.outline.sentences,
+                             [](const Sentence& sentence) { return sentence.part == 1; })
+            ->rows.end -
+        2;
+    const KnownContext before{.parts = {1}, .adjoining = {}, .lost = {}, .edited = {}};
+    KnownContext behind = before;
+    behind.edited = {{edit, edit + 1}};
+    const TokenSpan rows = prompt.spans[1].rows;
+    prompt.spans[1] = {{rows.begin, edit}, false, &before};
+    prompt.spans.insert(prompt.spans.begin() + 2, {{edit + 1, rows.end}, false, &behind});
+    const std::vector<std::string> mended = prompt.traced();
+    EXPECT_THAT(mended, Contains(" Senta matches Kaia."));
+    EXPECT_THAT(mended, Contains("."));
+    EXPECT_THAT(mended, Not(Contains(HasSubstr("Bodo"))));
 }
 
 TEST(Trace, BackReferencesAreKnownWhereTheChunksAdjoined) {
