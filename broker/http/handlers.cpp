@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "broker/http/kept_context.h"
+#include "broker/rag/collection_service.h"
 #include "broker/wire/receipt.h"
 #include "broker/wire/status.h"
 #include "broker/wire/text_requests.h"

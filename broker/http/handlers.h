@@ -4,9 +4,10 @@
 #include <string_view>
 
 #include "broker/http/reply.h"
-#include "broker/rag/collection_service.h"
 
 namespace spolia {
+
+class CollectionService;
 
 // What a handler works with. Borrows; lives as long as the call.
 struct HandlerContext {

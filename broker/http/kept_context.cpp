@@ -3,6 +3,8 @@
 #include <exception>
 #include <utility>
 
+#include "broker/rag/collection_service.h"
+
 namespace spolia {
 
 Reply answer_from_collections(const HandlerContext& context,

@@ -2,6 +2,7 @@
 
 #include "broker/http/handlers.h"
 #include "broker/http/kept_context.h"
+#include "broker/rag/collection_service.h"
 #include "broker/wire/retrieval.h"
 
 namespace spolia {

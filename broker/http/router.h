@@ -10,9 +10,10 @@
 #include "broker/config.h"
 #include "broker/http/auth.h"
 #include "broker/http/reply.h"
-#include "broker/rag/collection_service.h"
 
 namespace spolia {
+
+class CollectionService;
 
 // Which handler answers which request. Thread-safe; handlers do no I/O.
 class Router {

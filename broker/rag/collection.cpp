@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kApplicationId = 0x53504f4c;
 constexpr int64_t kVersion = 1;
 
+// `hashsize` is the memory for words that are not written yet: with FTS5's 1 MB it takes twice as
+// long.
 constexpr const char* kTables = R"(
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY,
@@ -37,13 +39,7 @@ CREATE TABLE vectors (
 CREATE VIRTUAL TABLE words USING fts5 (
     text, content = 'chunks', content_rowid = 'id',
     tokenize = 'porter unicode61 remove_diacritics 2');
-CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
-    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
-END;
-CREATE TRIGGER chunk_removed AFTER DELETE ON chunks BEGIN
-    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
-    DELETE FROM vectors WHERE chunk = old.id;
-END;
+INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);
 PRAGMA application_id = 0x53504f4c;
 PRAGMA user_version = 1;
 )";
@@ -63,7 +59,7 @@ std::string_view bytes_of(std::span<const float> floats) {
 // Runs a statement that gives no rows.
 template <class... Values>
 Status run(Database& database, std::string_view sql, const Values&... values) {
-    Result<Statement> statement = database.prepare(sql);
+    Result<SqlStatement> statement = database.prepare(sql);
     if (!statement.ok()) return statement.error();
     return statement->with(values...).run();
 }
@@ -72,7 +68,7 @@ Status run(Database& database, std::string_view sql, const Values&... values) {
 template <class Read, class... Values>
 Status for_each_row(Database& database, std::string_view sql, const Read& read,
                     const Values&... values) {
-    Result<Statement> statement = database.prepare(sql);
+    Result<SqlStatement> statement = database.prepare(sql);
     if (!statement.ok()) return statement.error();
     statement->with(values...);
     for (;;) {
@@ -135,7 +131,7 @@ Result<std::vector<DocumentStamp>> Collection::documents() {
     const Status read = for_each_row(
         *database_,
         "SELECT path, source, size, mtime_ns, recipe, hash FROM documents ORDER BY path",
-        [&](const Statement& row) {
+        [&](const SqlStatement& row) {
             stamps.push_back({row.text(0), row.text(1), static_cast<uint64_t>(row.integer(2)),
                               row.integer(3), row.integer(4), row.key(5)});
         });
@@ -144,12 +140,17 @@ Result<std::vector<DocumentStamp>> Collection::documents() {
 }
 
 Status Collection::erase(std::string_view path) {
-    Status erased = run(*database_,
-                        "DELETE FROM chunks WHERE document = "
-                        "(SELECT id FROM documents WHERE path = ?)",
-                        path);
-    if (erased.ok()) erased = run(*database_, "DELETE FROM documents WHERE path = ?", path);
-    return erased;
+    constexpr const char* kSteps[] = {
+        "INSERT INTO words (words, rowid, text) SELECT 'delete', chunks.id, text FROM chunks "
+        "JOIN documents ON documents.id = document WHERE path = ?",
+        "DELETE FROM vectors WHERE chunk IN (SELECT chunks.id FROM chunks "
+        "JOIN documents ON documents.id = document WHERE path = ?)",
+        "DELETE FROM chunks WHERE document = (SELECT id FROM documents WHERE path = ?)",
+        "DELETE FROM documents WHERE path = ?"};
+    for (const char* step : kSteps) {
+        if (Status erased = run(*database_, step, path); !erased.ok()) return erased;
+    }
+    return {};
 }
 
 Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
@@ -163,9 +164,7 @@ Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk
             "VALUES (?, ?, ?, ?, ?, ?)",
             stamp.path, stamp.source, stamp.size, stamp.mtime_ns, stamp.recipe, stamp.hash);
     if (!added.ok()) return added;
-    const Result<int64_t> document = database_->number("SELECT last_insert_rowid()");
-    if (!document.ok()) return document.error();
-    added = put_chunks(stamp.path, *document, chunks, embedder, vectors);
+    added = put_chunks(stamp.path, database_->last_row(), chunks, embedder, vectors);
     return added.ok() ? transaction->commit() : added;
 }
 
@@ -173,19 +172,26 @@ Status Collection::put_chunks(std::string_view path, int64_t document,
                               std::span<const DocumentChunk> chunks, const Key128& embedder,
                               std::span<const float> vectors) {
     if (chunks.empty()) return {};
-    Result<Statement> chunk = database_->prepare(
+    Result<SqlStatement> chunk = database_->prepare(
         "INSERT INTO chunks (key, document, ordinal, heading, text) VALUES (?, ?, ?, ?, ?)");
     if (!chunk.ok()) return chunk.error();
-    Result<Statement> vector = database_->prepare(
-        "INSERT INTO vectors (chunk, embedder, vector) SELECT id, ?, ? FROM chunks WHERE key = ?");
+    Result<SqlStatement> words =
+        database_->prepare("INSERT INTO words (rowid, text) VALUES (?, ?)");
+    if (!words.ok()) return words.error();
+    Result<SqlStatement> vector =
+        database_->prepare("INSERT INTO vectors (chunk, embedder, vector) VALUES (?, ?, ?)");
     if (!vector.ok()) return vector.error();
     const size_t n_dims = vectors.size() / chunks.size();
     for (size_t i = 0; i < chunks.size(); ++i) {
-        const Key128 key = key_of(path, static_cast<int64_t>(i), chunks[i].text);
-        Status added = chunk->with(key, document, i, chunks[i].heading, chunks[i].text).run();
+        const auto& [heading, text] = chunks[i];
+        const Key128 key = key_of(path, static_cast<int64_t>(i), text);
+        Status added = chunk->with(key, document, i, heading, text).run();
+        if (!added.ok()) return added;
+        const int64_t row = database_->last_row();
+        added = words->with(row, text).run();
         if (!added.ok()) return added;
         const Blob bytes{bytes_of(vectors.subspan(i * n_dims, n_dims))};
-        added = vector->with(embedder, bytes, key).run();
+        added = vector->with(row, embedder, bytes).run();
         if (!added.ok()) return added;
     }
     return {};
@@ -210,7 +216,7 @@ Result<std::vector<Collection::TextToEmbed>> Collection::without_vector(const Ke
         *database_,
         "SELECT id, text FROM chunks WHERE id NOT IN "
         "(SELECT chunk FROM vectors WHERE embedder = ?) LIMIT ?",
-        [&](const Statement& row) {
+        [&](const SqlStatement& row) {
             texts.push_back({row.integer(0), row.text(1)});
         },
         embedder, n_max);
@@ -239,7 +245,7 @@ Result<CollectionSize> Collection::size() {
     const Status read = for_each_row(*database_,
                                      "SELECT (SELECT count(*) FROM documents), count(*), "
                                      "ifnull(sum(length(cast(text AS BLOB))), 0) FROM chunks",
-                                     [&](const Statement& row) {
+                                     [&](const SqlStatement& row) {
                                          size = {row.integer(0), row.integer(1), row.integer(2)};
                                      });
     if (!read.ok()) return read.error();
@@ -253,7 +259,7 @@ Result<std::vector<Key128>> Collection::keys(const Key128& embedder) {
     const Status read = for_each_row(
         *database_,
         "SELECT key FROM chunks JOIN vectors ON vectors.chunk = chunks.id WHERE embedder = ?",
-        [&](const Statement& row) { keys.push_back(row.key(0)); }, embedder);
+        [&](const SqlStatement& row) { keys.push_back(row.key(0)); }, embedder);
     if (!read.ok()) return read.error();
     return keys;
 }
@@ -264,7 +270,7 @@ Result<std::vector<float>> Collection::vector(const Key128& chunk, const Key128&
         *database_,
         "SELECT vector FROM vectors JOIN chunks ON vectors.chunk = chunks.id "
         "WHERE key = ? AND embedder = ?",
-        [&](const Statement& row) {
+        [&](const SqlStatement& row) {
             const std::string_view bytes = row.bytes(0);
             vector.resize(bytes.size() / sizeof(float));
             std::memcpy(vector.data(), bytes.data(), vector.size() * sizeof(float));
@@ -282,7 +288,7 @@ Result<std::vector<Key128>> Collection::ranked_by_words(std::string_view query, 
         *database_,
         "SELECT key FROM words JOIN chunks ON chunks.id = words.rowid "
         "WHERE words MATCH ? ORDER BY bm25(words), key LIMIT ?",
-        [&](const Statement& row) { keys.push_back(row.key(0)); }, words, n_max);
+        [&](const SqlStatement& row) { keys.push_back(row.key(0)); }, words, n_max);
     if (!read.ok()) return read.error();
     return keys;
 }
@@ -293,7 +299,7 @@ Result<std::optional<StoredChunk>> Collection::chunk(const Key128& key) {
         *database_,
         "SELECT source, heading, text, path, ordinal FROM chunks "
         "JOIN documents ON documents.id = chunks.document WHERE key = ?",
-        [&](const Statement& row) {
+        [&](const SqlStatement& row) {
             chunk = {key, row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
         },
         key);

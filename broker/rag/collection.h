@@ -10,8 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/rag/collection_info.h"
 #include "broker/rag/database.h"
 #include "broker/rag/document_cutter.h"
+#include "broker/rag/retrieved_chunk.h"
 #include "index/fingerprint.h"
 #include "index/result.h"
 
@@ -25,21 +27,6 @@ struct DocumentStamp {
     int64_t mtime_ns = 0;
     int64_t recipe = 0;  // of reading and cutting: chunks of another one are made anew
     Key128 hash;         // of its bytes
-};
-
-struct StoredChunk {
-    Key128 key;  // of the document's path, its place in the document, and the text
-    std::string source;
-    std::string heading;
-    std::string text;
-    std::string path;
-    int64_t ordinal = 0;  // in the document, from 0
-};
-
-struct CollectionSize {
-    int64_t n_documents = 0;
-    int64_t n_chunks = 0;
-    int64_t text_bytes = 0;
 };
 
 // Documents, their chunks, and the chunks' words and vectors, in one SQLite file. What is written

@@ -13,11 +13,6 @@
 
 namespace spolia {
 
-struct RetrievedChunk {
-    StoredChunk chunk;
-    double score = 0;  // see fuse_ranks()
-};
-
 // Finds a collection's chunks by words and by vectors. The vectors are held in memory, and follow
 // the file when another process changes it. One thread at a time.
 class CollectionSearch {

@@ -5,15 +5,10 @@
 #include <algorithm>
 #include <system_error>
 
-#include "index/lines.h"
-
 namespace spolia {
 namespace {
 
-constexpr size_t kNameBytesMax = 64;
 constexpr std::string_view kEnding = ".db";
-
-bool in_name(char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '.'; }
 
 // Device and file number; zeros where there is no file.
 std::pair<uint64_t, uint64_t> identity_of(const std::filesystem::path& file) {
@@ -23,14 +18,6 @@ std::pair<uint64_t, uint64_t> identity_of(const std::filesystem::path& file) {
 }
 
 }  // namespace
-
-Status check_collection_name(std::string_view name) {
-    const bool good = !name.empty() && name.size() <= kNameBytesMax && name.front() != '.' &&
-                      std::ranges::all_of(name, in_name);
-    if (good) return {};
-    return invalid(
-        "a collection's name has 1 to 64 letters, digits and -_. and does not start with a dot");
-}
 
 std::filesystem::path collection_file(const std::filesystem::path& directory,
                                       std::string_view tenant, std::string_view name) {

@@ -17,15 +17,6 @@
 
 namespace spolia {
 
-struct CollectionInfo {
-    std::string name;
-    CollectionSize size;
-};
-
-// kInvalidArgument for anything but 1 to 64 letters, digits and -_. that start with no dot: names
-// become names of files.
-Status check_collection_name(std::string_view name);
-
 // DIRECTORY/<hash of the tenant>/<name>.db: tenants never see each other's.
 std::filesystem::path collection_file(const std::filesystem::path& directory,
                                       std::string_view tenant, std::string_view name);

@@ -35,66 +35,68 @@ Error failure(sqlite3* database, const std::string& name) {
 
 }  // namespace
 
-Statement::Statement(sqlite3_stmt* statement, const std::string& name)
+SqlStatement::SqlStatement(sqlite3_stmt* statement, const std::string& name)
     : statement_(statement), name_(&name) {}
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+SqlStatement::~SqlStatement() { sqlite3_finalize(statement_); }
 
-Statement::Statement(Statement&& other) noexcept
+SqlStatement::SqlStatement(SqlStatement&& other) noexcept
     : statement_(std::exchange(other.statement_, nullptr)),
       name_(other.name_),
       n_bound_(other.n_bound_) {}
 
-void Statement::reset() {
+void SqlStatement::reset() {
     sqlite3_reset(statement_);
     sqlite3_clear_bindings(statement_);
     n_bound_ = 0;
 }
 
-void Statement::bind_integer(int64_t value) { sqlite3_bind_int64(statement_, ++n_bound_, value); }
+void SqlStatement::bind_integer(int64_t value) {
+    sqlite3_bind_int64(statement_, ++n_bound_, value);
+}
 
 // A null pointer would be NULL in SQL.
-void Statement::bind(std::string_view text) {
+void SqlStatement::bind(std::string_view text) {
     sqlite3_bind_text64(statement_, ++n_bound_, text.empty() ? "" : text.data(), text.size(),
                         SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
-void Statement::bind(const Blob& blob) {
+void SqlStatement::bind(const Blob& blob) {
     sqlite3_bind_blob64(statement_, ++n_bound_, blob.bytes.empty() ? "" : blob.bytes.data(),
                         blob.bytes.size(), SQLITE_TRANSIENT);
 }
 
-void Statement::bind(const Key128& key) {
+void SqlStatement::bind(const Key128& key) {
     std::string bytes;
     put(bytes, key);
     bind(Blob{bytes});
 }
 
-Result<bool> Statement::next() {
+Result<bool> SqlStatement::next() {
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
     if (code == SQLITE_DONE) return false;
     return failure(sqlite3_db_handle(statement_), *name_);
 }
 
-Status Statement::run() {
+Status SqlStatement::run() {
     const Result<bool> row = next();
     if (!row.ok()) return row.error();
     assert(!*row);
     return {};
 }
 
-int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+int64_t SqlStatement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
 
-std::string Statement::text(int column) const { return std::string(bytes(column)); }
+std::string SqlStatement::text(int column) const { return std::string(bytes(column)); }
 
-std::string_view Statement::bytes(int column) const {
+std::string_view SqlStatement::bytes(int column) const {
     const void* bytes = sqlite3_column_blob(statement_, column);
     const int n = sqlite3_column_bytes(statement_, column);
     return {static_cast<const char*>(bytes), static_cast<size_t>(n)};
 }
 
-Key128 Statement::key(int column) const { return ByteReader(bytes(column)).take_key(); }
+Key128 SqlStatement::key(int column) const { return ByteReader(bytes(column)).take_key(); }
 
 Database::Database(sqlite3* database, std::string name)
     : database_(database), name_(std::move(name)) {}
@@ -119,12 +121,12 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
     return database;
 }
 
-Result<Statement> Database::prepare(std::string_view sql) {
+Result<SqlStatement> Database::prepare(std::string_view sql) {
     sqlite3_stmt* statement = nullptr;
     const int code = sqlite3_prepare_v2(database_, sql.data(), static_cast<int>(sql.size()),
                                         &statement, nullptr);
     if (code != SQLITE_OK) return failure(database_, name_);
-    return Statement(statement, name_);
+    return SqlStatement(statement, name_);
 }
 
 Status Database::execute(const char* sql) {
@@ -134,8 +136,10 @@ Status Database::execute(const char* sql) {
     return {};
 }
 
+int64_t Database::last_row() const { return sqlite3_last_insert_rowid(database_); }
+
 Result<int64_t> Database::number(std::string_view sql) {
-    Result<Statement> statement = prepare(sql);
+    Result<SqlStatement> statement = prepare(sql);
     if (!statement.ok()) return statement.error();
     const Result<bool> row = statement->next();
     if (!row.ok()) return row.error();

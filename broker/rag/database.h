@@ -22,15 +22,15 @@ struct Blob {
 };
 
 // A compiled SQL statement. Values are bound in the order of its question marks.
-class Statement {
+class SqlStatement {
 public:
-    ~Statement();
-    Statement(Statement&& other) noexcept;
-    Statement& operator=(Statement&&) = delete;
+    ~SqlStatement();
+    SqlStatement(SqlStatement&& other) noexcept;
+    SqlStatement& operator=(SqlStatement&&) = delete;
 
     // Starts again, with new values.
     template <class... Values>
-    Statement& with(const Values&... values) {
+    SqlStatement& with(const Values&... values) {
         reset();
         (bind(values), ...);
         return *this;
@@ -49,7 +49,7 @@ public:
 
 private:
     friend class Database;
-    Statement(sqlite3_stmt* statement, const std::string& name);
+    SqlStatement(sqlite3_stmt* statement, const std::string& name);
 
     void reset();
     template <std::integral T>
@@ -79,9 +79,11 @@ public:
     Database& operator=(const Database&) = delete;
 
     // The statement must not outlive the database.
-    Result<Statement> prepare(std::string_view sql);
+    Result<SqlStatement> prepare(std::string_view sql);
     // Statements without values and rows, separated by semicolons.
     Status execute(const char* sql);
+    // The id of the row that was inserted last.
+    int64_t last_row() const;
     // The first column of a statement's first row; 0 when there is none.
     Result<int64_t> number(std::string_view sql);
 

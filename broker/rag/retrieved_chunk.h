@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "index/fingerprint.h"
+
+namespace spolia {
+
+// A chunk as a collection keeps it.
+struct StoredChunk {
+    Key128 key;           // of the document's path, its place in the document, and the text
+    std::string source;   // what clients see of the path: from the folder on that was ingested
+    std::string heading;  // the path of headings to it
+    std::string text;
+    std::string path;     // of the document, absolute
+    int64_t ordinal = 0;  // in the document, from 0
+};
+
+struct RetrievedChunk {
+    StoredChunk chunk;
+    double score = 0;  // see fuse_ranks()
+};
+
+}  // namespace spolia
