@@ -2,7 +2,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <random>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -11,13 +14,16 @@
 
 #include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
+#include "broker/cli/open_model.h"
 #include "broker/cli/own_models.h"
 #include "broker/cli/progress.h"
 #include "broker/cli/quality_model.h"
+#include "broker/cli/rag_workload.h"
 #include "broker/cli/report.h"
 #include "broker/quality/built_in_tasks.h"
 #include "broker/quality/check_layer_file.h"
 #include "broker/quality/donor_bench.h"
+#include "broker/quality/donor_times.h"
 #include "broker/quality/measures.h"
 
 namespace spolia {
@@ -35,15 +41,23 @@ where eight or more follow each other, and computes all others.
   adaptive  the same, and what leans on an edit mended
   as it is  the other versions in place of the chunks, as caches do that go by likeness
 
+Times are measured with the timing model (random weights): documents of random words of which one in
+twenty is another, each known in the first version. Finding donors counts, encoding does not.
+
 Questions are generated (see `spolia tasks`) and asked of the sample model. "right" is the share of
 right answers, "as dense" that of answers that are dense compute's, right or wrong; KL is that of
 the first token, dense against the way, in nats. "rows reused" is the share of chunk rows that were
 neither computed nor recomputed.)";
 
 struct Options {
+    std::string part = "both";
+    int documents = 8;
+    int document_tokens = 256;
+    int rounds = 3;
     int tasks = 20;
     uint64_t seed = 1;
     std::string model;
+    std::string times_model;
     std::string cache_directory;
     int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     int gpu_layers = 0;
@@ -102,37 +116,138 @@ std::vector<std::vector<std::string>> table_of(const std::vector<EditFigures>& f
     return table;
 }
 
-int bench_semantic(const Options& options) {
-    const auto fail = [](const Error& error) { return fail_command("bench semantic", error); };
+// What both parts report.
+struct Part {
+    Json json;
+    std::string text;
+};
+
+// One word in twenty is another.
+EditedDocuments edited_documents(const std::vector<std::string>& known, uint32_t seed) {
+    std::mt19937 random(seed);
+    EditedDocuments documents{.known = known, .edited = {}, .question = {}};
+    for (const std::string& text : known) {
+        std::string edited;
+        std::istringstream words(text);
+        for (std::string word; words >> word;) {
+            if (!edited.empty()) edited += ' ';
+            edited += random() % 20 == 0 ? "other" : word;
+        }
+        documents.edited.push_back(std::move(edited));
+    }
+    documents.question = "What is said of " + known[0].substr(0, known[0].find(' ')) + "?";
+    return documents;
+}
+
+Result<std::vector<EditedDocuments>> make_rounds(const Options& options, const TextModel& text) {
+    RagWorkload workload(text, static_cast<uint32_t>(options.seed));
+    std::vector<EditedDocuments> rounds;
+    for (int i = 0; i <= options.rounds; ++i) {
+        std::vector<std::string> known;
+        for (int j = 0; j < options.documents; ++j) {
+            Result<std::string> sentences = workload.sentences(options.document_tokens);
+            if (!sentences) return std::move(sentences).error();
+            known.push_back(std::move(sentences).value());
+        }
+        rounds.push_back(edited_documents(known, static_cast<uint32_t>(i)));
+    }
+    return rounds;
+}
+
+// The first round warms up.
+Result<Part> measure_times(const Options& options) {
+    const Result<std::filesystem::path> path =
+        options.times_model.empty() ? timing_model()
+                                    : Result<std::filesystem::path>(options.times_model);
+    if (!path.ok()) return path.error();
+    OpenModel opened;
+    if (Status status = opened.open(*path, options.gpu_layers); !status) return status.error();
+    LlamaEngineOptions engine;
+    engine.n_ctx =
+        options.documents * (options.document_tokens + options.document_tokens / 4) + 256;
+    engine.n_sequences = 1;
+    engine.n_threads = options.threads;
+    if (Status status = opened.open_engine(engine); !status) return status.error();
+    const Result<std::vector<EditedDocuments>> rounds = make_rounds(options, *opened.text);
+    if (!rounds.ok()) return rounds.error();
+    ProgressBar bar("semantic, times", options.quiet);
+    Result<std::vector<DonorTimes>> times =
+        time_donors(*opened.engine, *opened.text, *rounds,
+                    [&](size_t n_done) { bar.show(n_done, rounds->size()); });
+    if (!times) return std::move(times).error();
+    Part part;
+    const ModelInfo& info = opened.engine->info();
+    part.json = report_head("semantic", info, options.threads);
+    part.json["setup"] = {{"documents", options.documents},
+                          {"document_tokens", options.document_tokens},
+                          {"rounds", options.rounds}};
+    std::vector<std::vector<std::string>> table = {
+        {"way", "first token", "vs dense", "finding donors", "tokens reused"}};
+    double dense_ms = 0;
+    for (DonorTimes& way : *times) {
+        way.first_token_ms.erase(way.first_token_ms.begin());
+        way.find_ms.erase(way.find_ms.begin());
+        const double ms = percentile(way.first_token_ms, 0.5);
+        if (dense_ms == 0) dense_ms = ms;
+        const double reuse =
+            1.0 * static_cast<double>(way.n_reused) / static_cast<double>(way.n_prompt);
+        part.json["rows"].push_back({{"way", way.way},
+                                     {"first_token_ms", ms},
+                                     {"find_ms", percentile(way.find_ms, 0.5)},
+                                     {"vs_dense", dense_ms / ms},
+                                     {"token_reuse", reuse},
+                                     {"blended", way.n_blended}});
+        table.push_back({way.way, short_number(ms) + " ms", short_ratio(dense_ms / ms),
+                         short_number(percentile(way.find_ms, 0.5)) + " ms",
+                         short_number(100 * reuse) + " %"});
+    }
+    part.text = "First token, " + title_of(info) + ", 5 % of words edited, medians of " +
+                std::to_string(options.rounds) + " rounds:\n\n" + format_table(table);
+    return part;
+}
+
+Result<Part> measure_answers(const Options& options) {
     const Result<std::filesystem::path> path = model_or_sample(options.model);
-    if (!path.ok()) return fail(path.error());
+    if (!path.ok()) return path.error();
     const Result<std::vector<QualityTask>> tasks =
         built_in_tasks(task_options(options), options.tasks);
-    if (!tasks.ok()) return fail(tasks.error());
+    if (!tasks.ok()) return tasks.error();
     constexpr int kAnswerTokens = 8;
     const Result<QualityModel> model = open_quality_model(
         {*path, options.gpu_layers, options.threads, 2 * kAnswerTokens + 64, 0}, *tasks);
-    if (!model.ok()) return fail(model.error());
+    if (!model.ok()) return model.error();
     const ModelInfo& info = model->engine->info();
     const DonorBenchOptions bench{.tokens_max = kAnswerTokens,
                                   .check_layer = check_layer_of(options.cache_directory, info),
                                   .seed = options.seed};
-    ProgressBar bar("semantic", options.quiet);
+    ProgressBar bar("semantic, answers", options.quiet);
     const auto figures =
         measure_donors(*model->engine, *model->text, *tasks, bench,
                        [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
-    if (!figures.ok()) return fail(figures.error());
-    if (options.format == "json") {
-        Json report = report_head("semantic", info, options.threads);
-        report["setup"] = {{"tasks_of_each_kind", options.tasks},
-                           {"seed", options.seed},
-                           {"check_layer", bench.check_layer}};
-        report["rows"] = rows_json(*figures);
-        std::printf("%s\n", report.dump(2).c_str());
-    } else {
-        std::printf("%s, %d prompts an edit:\n\n%s", title_of(info).c_str(),
-                    figures->front().ways[0].n, format_table(table_of(*figures)).c_str());
+    if (!figures.ok()) return figures.error();
+    Part part;
+    part.json = report_head("semantic", info, options.threads);
+    part.json["setup"] = {{"tasks_of_each_kind", options.tasks},
+                          {"seed", options.seed},
+                          {"check_layer", bench.check_layer}};
+    part.json["rows"] = rows_json(*figures);
+    part.text = "Answers, " + title_of(info) + ", " + std::to_string(figures->front().ways[0].n) +
+                " prompts an edit:\n\n" + format_table(table_of(*figures));
+    return part;
+}
+
+int bench_semantic(const Options& options) {
+    Json report = Json::object();
+    std::string text;
+    for (const char* name : {"times", "answers"}) {
+        if (options.part != "both" && options.part != name) continue;
+        Result<Part> part =
+            std::string_view(name) == "times" ? measure_times(options) : measure_answers(options);
+        if (!part) return fail_command("bench semantic", part.error());
+        report[name] = std::move(part->json);
+        text += (text.empty() ? "" : "\n") + part->text;
     }
+    std::printf("%s\n", options.format == "json" ? report.dump(2).c_str() : text.c_str());
     return kExitOk;
 }
 
@@ -142,14 +257,25 @@ void add_bench_semantic(CLI::App& bench, Run& run) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = bench.add_subcommand("semantic", "Chunks known in other versions only");
     command->footer(kAbout);
-    command->add_option("--tasks", options->tasks, "of each kind")
-        ->check(CLI::Range(1, 10'000))
+    command->add_option("--part", options->part, "what is measured")
+        ->check(CLI::IsMember({"both", "times", "answers"}))
         ->capture_default_str();
+    const auto number = [&](const char* name, int& value, int least, int most, const char* help) {
+        command->add_option(name, value, help)
+            ->check(CLI::Range(least, most))
+            ->capture_default_str();
+    };
+    number("--documents", options->documents, 1, 64, "times: of a prompt");
+    number("--document-tokens", options->document_tokens, 64, 1024, "times: of each, about");
+    number("--rounds", options->rounds, 1, 1000, "times: measured, behind one warm-up");
+    number("--tasks", options->tasks, 1, 10'000, "answers: of each kind");
     command->add_option("--seed", options->seed, "another seed, other tasks and edits")
         ->capture_default_str();
-    command->add_option("--model", options->model, "GGUF file; default: the sample model");
+    command->add_option("--model", options->model, "answers: GGUF file; default: the sample model");
+    command->add_option("--times-model", options->times_model,
+                        "times: GGUF file; default: the timing model");
     command->add_option("--cache-dir", options->cache_directory,
-                        "where `spolia calibrate` saved the check layer");
+                        "answers: where `spolia calibrate` saved the check layer");
     add_engine_options(*command, options->threads, options->gpu_layers);
     command->add_option("--format", options->format)
         ->check(CLI::IsMember({"text", "json"}))

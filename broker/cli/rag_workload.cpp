@@ -1,8 +1,15 @@
 #include "broker/cli/rag_workload.h"
 
 #include <algorithm>
+#include <cctype>
+#include <sstream>
 
 namespace spolia {
+namespace {
+
+constexpr int kWordsInSentence = 10;
+
+}  // namespace
 
 std::string RagWorkload::word() {
     std::string word;
@@ -32,6 +39,26 @@ Result<std::string> RagWorkload::document(int32_t n_tokens) {
         text += ' ' + word();
         if (tokens->tokens.size() > wanted + 64) text = word();
     }
+}
+
+// A full stop is a token of its own, the random words take about three.
+Result<std::string> RagWorkload::sentences(int n_tokens) {
+    const Result<std::string> text =
+        document(n_tokens * 3 * kWordsInSentence / (3 * kWordsInSentence + 1));
+    if (!text.ok()) return text.error();
+    std::string out;
+    int n_words = 0;
+    std::istringstream words(*text);
+    for (std::string word; words >> word;) {
+        if (!out.empty()) out += ' ';
+        // What begins with a small letter is taken for more of the sentence in front of it.
+        if (n_words % kWordsInSentence == 0)
+            word[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(word[0])));
+        out += word;
+        if (++n_words % kWordsInSentence == 0) out += '.';
+    }
+    if (out.back() != '.') out += '.';
+    return out;
 }
 
 std::vector<std::string> RagWorkload::shuffled(std::vector<std::string> documents,

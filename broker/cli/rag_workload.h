@@ -18,6 +18,8 @@ public:
 
     // Text of exactly n_tokens tokens when it stands alone.
     Result<std::string> document(int32_t n_tokens);
+    // About as many, in sentences.
+    Result<std::string> sentences(int32_t n_tokens);
     // The documents in a random order that starts with none of `not_first`'s documents, as long as
     // there is another.
     std::vector<std::string> shuffled(std::vector<std::string> documents,

@@ -27,8 +27,6 @@ public:
     Result<TeamRun> next();
 
 private:
-    Result<std::string> sentences(int n_tokens);
-
     RagWorkload words_;
     const TeamShape shape_;
     std::vector<std::string> prefixes_;
