@@ -262,6 +262,9 @@ constexpr ConfigOption kOptions[] = {
     {"reuse.chunk_tokens_max", "--chunk-max", "SPOLIA_CHUNK_MAX", "N", "longest chunk, in tokens",
      [](C c, V v) { return set_positive(c.reuse.chunker.tokens_max, v); }},
 
+    {"reuse.donors", "--donors", "SPOLIA_DONORS", "BOOL",
+     "edited chunks reuse what they share with versions that are known",
+     [](C c, V v) { return set_switch(c.reuse.donors, v); }},
     {"reuse.encode_seen", "--encode-seen", "SPOLIA_ENCODE_SEEN", "BOOL",
      "encode chunks seen in prompts; false: registered ones only",
      [](C c, V v) { return set_switch(c.reuse.encode_seen, v); }},

@@ -72,6 +72,7 @@ struct ReuseConfig {
     double shadow_share = 0.05;     // see ServiceOptions
     double shadow_time = 0.1;
     ChunkerOptions chunker;
+    bool donors = true;         // edited chunks take what is equal from versions that are known
     bool encode_seen = true;    // chunks seen in prompts are encoded in idle time
     bool capture_pages = true;  // exact prefixes are kept beyond their sequence
     // What requests of an agent (spolia.agent) take for fields they leave out, by its name.

@@ -21,6 +21,7 @@ ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     options.shadow_share = config.reuse.shadow_share;
     options.shadow_time = config.reuse.shadow_time;
     options.chunker = config.reuse.chunker;
+    options.donors.enabled = config.reuse.donors;
     options.encode_seen_chunks = config.reuse.encode_seen;
     options.capture_pages = config.reuse.capture_pages;
     options.store.ram_bytes_max = config.cache.ram_bytes_max;

@@ -12,6 +12,7 @@
 #include "broker/core/background_work.h"
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
+#include "broker/core/donor_index.h"
 #include "broker/core/generation.h"
 #include "broker/core/guard_file.h"
 #include "broker/core/guarded_plan.h"
@@ -50,6 +51,7 @@ public:
                  options_.encode_queue_max, options_.reuse.budget),
           guard_warning_(restore_guard()),
           anchors_(*engine_, *text_, *store_, state_, options_),
+          donors_(*text_, engine_->info().fingerprint, options_.donors),
           scheduler_(*engine_, *text_, *store_, registry_, state_, anchors_, metrics_, options_) {
         if (!registry_.open_warning().empty()) {
             log_event(LogLevel::kWarning, registry_.open_warning());
@@ -58,6 +60,7 @@ public:
         if (!anchors_.open_warning().empty()) {
             log_event(LogLevel::kWarning, anchors_.open_warning());
         }
+        donors_.add_all(*store_);
     }
 
     const ModelInfo& model() const override { return engine_->info(); }
@@ -216,8 +219,22 @@ private:
             std::any_of(request.spans.begin(), request.spans.end(),
                         [](const TextSpan& span) { return span.role == SegmentRole::kChunk; });
         prompt.policy = std::move(policy).value();
-        if (prompt.policy.anchored) prompt.chunks = chunks_of(prompt.segments, prompt.outline);
+        if (prompt.policy.anchored) {
+            prompt.chunks = chunks_of(prompt.segments, prompt.outline);
+        } else {
+            find_donors(prompt);
+        }
         return prompt;
+    }
+
+    // Prompts that have any are judged by rungs of their own: what they reuse has been edited.
+    void find_donors(PreparedPrompt& prompt) const {
+        if (prompt.policy.fidelity == Fidelity::kExact) return;
+        if (model().support == ReuseSupport::kExactOnly) return;
+        prompt.donors = donors_.find(prompt.tenant, prompt.tokens, prompt.segments,
+                                     residence_in(*store_, state_));
+        if (prompt.donors.empty()) return;
+        for (Rung& rung : prompt.policy.ladder) rung.label = "donors " + rung.label;
     }
 
     Status check_prompt(const std::vector<Token>& tokens) const {
@@ -255,6 +272,7 @@ private:
             const auto tokens =
                 std::span(part->text.tokens).subspan(segment.span.begin, segment.span.size());
             job.chunks.push_back({segment.key, {tokens.begin(), tokens.end()}});
+            donors_.add(job.tenant, segment.key, tokens);
         }
         if (job.chunks.empty()) {
             const TokenSpan tokens = tokens_inside(part->text, part->settled);
@@ -274,6 +292,7 @@ private:
     mutable CoreState state_;
     const std::string guard_warning_;
     AnchorKeeper anchors_;
+    mutable DonorIndex donors_;
     std::atomic<uint64_t> n_requests_ = 0;
     Scheduler scheduler_;  // last, so that its thread ends first
 };

@@ -5,6 +5,7 @@
 
 #include "anchors/anchor_pool.h"
 #include "broker/core/cost_model.h"
+#include "broker/core/donor_index.h"
 #include "broker/core/reuse_policy.h"
 #include "index/chunker.h"
 #include "reuse/block_store.h"
@@ -17,6 +18,7 @@ struct ServiceOptions {
     ChunkerOptions chunker;
     BlockStoreOptions store;
     AnchorPoolOptions anchors;
+    DonorOptions donors;
 
     size_t queue_max = 64;          // requests that wait for a sequence
     size_t encode_queue_max = 256;  // chunks seen in prompts that wait to be encoded

@@ -79,7 +79,8 @@ CoreHarness::Run CoreHarness::run(GenerateRequest request) {
     EXPECT_EQ(run.sink->misplaced_events(), 0);
     if (const auto receipt = run.sink->receipt()) {
         EXPECT_EQ(receipt->n_prompt, n_prompt);
-        EXPECT_EQ(receipt->n_exact + receipt->n_shifted + receipt->n_blended + receipt->n_computed,
+        EXPECT_EQ(receipt->n_exact + receipt->n_shifted + receipt->n_anchored + receipt->n_donor +
+                      receipt->n_blended + receipt->n_computed,
                   n_prompt);
     }
     return run;
