@@ -58,6 +58,8 @@ public:
     Status set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
                        std::span<const float> vectors);
 
+    // What is read while this lives is of one moment.
+    Result<Transaction> snapshot() { return Transaction::begin_reading(*database_); }
     Result<CollectionSize> size();
     // Another number whenever another process may have changed the collection.
     Result<int64_t> version();

@@ -64,6 +64,8 @@ Result<std::vector<Key128>> CollectionSearch::ranked_by_vector(std::string_view 
 }
 
 Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view query, size_t k) {
+    const Result<Transaction> snapshot = collection_->snapshot();
+    if (!snapshot.ok()) return snapshot.error();
     if (Status followed = follow(); !followed.ok()) return followed.error();
     query = utf8_prefix(query, kQueryBytesMax);
     const size_t n_candidates = std::max(kCandidatesMin, kCandidatesPerHit * k);
@@ -77,7 +79,6 @@ Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view qu
         if (found.size() == k) break;
         Result<std::optional<StoredChunk>> chunk = collection_->chunk(rank.id);
         if (!chunk.ok()) return chunk.error();
-        // Another process may have removed it just now.
         if (*chunk) found.push_back({**std::move(chunk), rank.score});
     }
     return found;

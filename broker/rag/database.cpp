@@ -151,6 +151,11 @@ Result<Transaction> Transaction::begin(Database& database) {
     return Transaction(database);
 }
 
+Result<Transaction> Transaction::begin_reading(Database& database) {
+    if (Status begun = database.execute("BEGIN"); !begun.ok()) return begun.error();
+    return Transaction(database);
+}
+
 Transaction::Transaction(Transaction&& other) noexcept
     : database_(std::exchange(other.database_, nullptr)) {}
 

@@ -98,6 +98,8 @@ private:
 class Transaction {
 public:
     static Result<Transaction> begin(Database& database);
+    // For reading only: sees the database as it is at the first read.
+    static Result<Transaction> begin_reading(Database& database);
     ~Transaction();
     Transaction(Transaction&& other) noexcept;
     Transaction& operator=(Transaction&&) = delete;
