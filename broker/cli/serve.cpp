@@ -1,4 +1,7 @@
+#include <semaphore.h>
+
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -42,30 +45,26 @@ int fail(const Error& error) {
     return fail(error, error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure);
 }
 
-// SIGINT and SIGTERM, taken by one thread: block() before any other thread starts, so that all
-// inherit it.
+// SIGINT and SIGTERM, whichever thread gets them: libraries start some before main(), so that
+// blocking them in all and waiting in one would not do.
 class StopSignals {
 public:
-    static void block() {
-        const sigset_t set = signals();
-        pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    static void take() {
+        sem_init(&taken_, 0, 0);
+        struct sigaction action = {};
+        action.sa_handler = [](int) { sem_post(&taken_); };
+        action.sa_flags = SA_RESTART;
+        sigaction(SIGINT, &action, nullptr);
+        sigaction(SIGTERM, &action, nullptr);
     }
 
-    static int wait() {
-        const sigset_t set = signals();
-        int signal = 0;
-        sigwait(&set, &signal);
-        return signal;
+    // For the next one.
+    static void wait() {
+        while (sem_wait(&taken_) != 0 && errno == EINTR) {}
     }
 
 private:
-    static sigset_t signals() {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        return set;
-    }
+    static inline sem_t taken_;
 };
 
 // While the model loads there is nothing to finish, and a second signal means at once: both end the
@@ -87,7 +86,7 @@ int serve(Config config) {
     if (const Status whole = LlamaModel::check_file(model->string()); !whole.ok()) {
         return fail(whole.error());
     }
-    StopSignals::block();
+    StopSignals::take();
     // Clients that went away and files that may not grow are errors of their writes.
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);

@@ -72,6 +72,11 @@ CoreHarness::Run CoreHarness::submit(GenerateRequest request, Run run) {
     return run;
 }
 
+int32_t n_accounted(const Receipt& receipt) {
+    return receipt.n_exact + receipt.n_shifted + receipt.n_anchored + receipt.n_donor +
+           receipt.n_blended + receipt.n_computed;
+}
+
 CoreHarness::Run CoreHarness::run(GenerateRequest request) {
     const auto n_prompt = static_cast<int32_t>(request.prompt.tokens.size());
     Run run = submit(std::move(request));
@@ -79,9 +84,7 @@ CoreHarness::Run CoreHarness::run(GenerateRequest request) {
     EXPECT_EQ(run.sink->misplaced_events(), 0);
     if (const auto receipt = run.sink->receipt()) {
         EXPECT_EQ(receipt->n_prompt, n_prompt);
-        EXPECT_EQ(receipt->n_exact + receipt->n_shifted + receipt->n_anchored + receipt->n_donor +
-                      receipt->n_blended + receipt->n_computed,
-                  n_prompt);
+        EXPECT_EQ(n_accounted(*receipt), n_prompt);
     }
     return run;
 }

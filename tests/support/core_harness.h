@@ -22,6 +22,9 @@ struct Part {
 // Text that the chunker leaves in one piece, different for each n.
 std::string words(uint32_t n, size_t length);
 
+// A prompt's tokens, by where they came from: all of them.
+int32_t n_accounted(const Receipt& receipt);
+
 // A service over fakes, with small bounds.
 class CoreHarness {
 public:

@@ -101,9 +101,7 @@ TEST(CoreStress, EveryRequestEndsOnceAndReceiptsAddUp) {
             const auto receipt = sink->receipt();
             if (!receipt) continue;
             ++n_served;
-            EXPECT_EQ(
-                receipt->n_exact + receipt->n_shifted + receipt->n_blended + receipt->n_computed,
-                receipt->n_prompt);
+            EXPECT_EQ(test::n_accounted(*receipt), receipt->n_prompt);
         }
     }
     EXPECT_GT(n_served, 0);
