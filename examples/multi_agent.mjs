@@ -4,7 +4,7 @@
 //     npm install openai && node multi_agent.mjs http://127.0.0.1:8080/v1
 import OpenAI from 'openai';
 
-const client = new OpenAI({ baseURL: process.argv[2], apiKey: 'none' });
+const client = new OpenAI({ baseURL: process.argv[2] ?? 'http://127.0.0.1:8080/v1', apiKey: 'none' });
 
 const notes = [
   'Note birch. Alma carries wine at dawn. Otis carries rope again. Nora carries figs. Perla carries hides today.',

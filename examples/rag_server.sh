@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 spolia=${SPOLIA:-build/bin/spolia}
 folder=$(mktemp -d)
-trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'kill "${server:-}" 2>/dev/null && wait "$server" 2>/dev/null; rm -rf "$folder"' EXIT
 
 "$spolia" ingest README.md ARCHITECTURE.md docs --collection spolia --cache-dir "$folder"
 

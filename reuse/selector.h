@@ -17,7 +17,7 @@ namespace spolia {
 // other text (an anchor's) or of other text (a donor's). Those of an isolated block have nothing.
 struct KnownContext {
     // Parts of the prompt (Sentence::part) in front of the block that its rows attended to, in
-    // this order. Ascending.
+    // this order, and the block's own part where it has `edited` rows. Ascending.
     std::vector<int32_t> parts;
     // Of these and the block's own part, those that followed the same part where the block was
     // made as they do here. Ascending.

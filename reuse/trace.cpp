@@ -207,6 +207,8 @@ private:
         for (const PassiveSpan& span : spans_) {
             if (span.known != nullptr && !span.settled) look_from(span, seen, found);
         }
+        // Where a sentence is under several blocks, the most that one of them needs.
+        std::ranges::sort(found);
         for (const auto& [i, most] : found) need(i) = most;
     }
 

@@ -39,9 +39,9 @@ a note of its own. Every call is served in every way, in turn:
   anchors     rows as another agent's prompt or answer left them, what they do not know mended
 
 Times are measured with the timing model (random weights), in this process, from the prepared prompt
-to the first token: planning, placing and computing. Encoding chunks alone, which all but "anchors"
-need, happens between calls and is not charged to them. Keeping a prompt's rows as
-anchors comes behind the first token and is told apart ("keep_ms" in JSON).
+to the first token: planning, placing and computing. Encoding chunks alone, which "none",
+"cacheblend" and "kvcomm" need, happens between calls and is not charged to them. Keeping a prompt's
+rows as anchors comes behind the first token and is told apart ("keep_ms" in JSON).
 
 Answers are measured with the sample model, on generated tasks: relay (the first agent knows a fact
 that the others' messages lead back to), ledger (each message changes what the notes said), debate

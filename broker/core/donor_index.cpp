@@ -8,12 +8,9 @@
 namespace spolia {
 namespace {
 
-std::unique_ptr<VectorIndex> open_vectors(const TextEmbedder& embedder,
-                                          const DonorOptions& options) {
-    VectorIndexOptions index;
-    index.partition_max = options.texts_max + 1;
-    // Without a file nothing can fail.
-    return VectorIndex::open(std::move(index), embedder.fingerprint(), embedder.n_dims()).value();
+// Without a file nothing can fail.
+std::unique_ptr<VectorIndex> open_vectors(const TextEmbedder& embedder) {
+    return VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims()).value();
 }
 
 }  // namespace
@@ -23,7 +20,7 @@ DonorIndex::DonorIndex(const TextModel& text, const Key128& model, const DonorOp
       model_(model),
       options_(options),
       embedder_(make_hashed_embedder()),
-      vectors_(open_vectors(*embedder_, options)) {}
+      vectors_(open_vectors(*embedder_)) {}
 
 Key128 DonorIndex::partition_of(const std::string& tenant) const {
     return chunk_key({model_, tenant}, {});

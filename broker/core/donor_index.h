@@ -52,7 +52,6 @@ private:
 
     Key128 partition_of(const std::string& tenant) const;
     bool knows(const Key128& key) const;
-    // Empty where the text has nothing to go by.
     std::vector<float> embed(std::span<const Token> tokens) const;
     void add(const Key128& partition, const Key128& key, std::span<const Token> tokens,
              std::span<const float> vector);

@@ -158,7 +158,7 @@ public:
         const PromptPlan& chosen = serving.plan;
         PlanPreview preview;
         preview.parts = preview_parts(chosen, prompt->segments);
-        preview.policy = start_receipt(chosen, prompt->policy).policy;
+        preview.policy = start_receipt(serving, prompt->policy).policy;
         preview.dense_ms = chosen.dense_ms;
         preview.chosen_ms = chosen.chosen_ms;
         return preview;

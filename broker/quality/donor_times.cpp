@@ -44,7 +44,7 @@ public:
         return {};
     }
 
-    Status run(const EditedDocuments& documents) {
+    Status run(const EditedDocuments& documents, bool counted) {
         const Result<QualityPrompt> known =
             prompt_of(documents.known, documents.question, text_, scope_);
         if (!known.ok()) return known.error();
@@ -52,9 +52,11 @@ public:
             prompt_of(documents.edited, documents.question, text_, scope_);
         if (!asked.ok()) return asked.error();
         for (DonorTimes& times : times_) {
+            DonorTimes before = times;
             const Status timed =
                 times.way == "dense" ? time_dense(*asked, times) : time_way(*known, *asked, times);
             if (!timed) return timed;
+            if (!counted) times = std::move(before);
         }
         return {};
     }
@@ -130,7 +132,7 @@ Result<std::vector<DonorTimes>> time_donors(Engine& engine, const TextModel& tex
     }
     for (size_t i = 0; i < rounds.size(); ++i) {
         progress(i);
-        if (Status run = timer.run(rounds[i]); !run) return run.error();
+        if (Status run = timer.run(rounds[i], i > 0); !run) return run.error();
     }
     progress(rounds.size());
     return std::move(timer).take();

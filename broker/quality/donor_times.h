@@ -27,7 +27,8 @@ struct DonorTimes {
     int64_t n_blended = 0;
 };
 
-// Times prompts whose chunks are all known in another version only, in each way in turn.
+// Times prompts whose chunks are all known in another version only, in each way in turn. The first
+// round warms up and does not count.
 // `progress` is told how many rounds are done.
 Result<std::vector<DonorTimes>> time_donors(Engine& engine, const TextModel& text,
                                             const std::vector<EditedDocuments>& rounds,

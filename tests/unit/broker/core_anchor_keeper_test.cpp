@@ -218,6 +218,33 @@ TEST_F(AnchorsTest, AnAnchorWhoseRowsAreGoneIsPassedOver) {
     EXPECT_EQ(serve(agent(3, {kOne, kTwo})).policy, "anchors") << "made anew";
 }
 
+TEST_F(AnchorsTest, ACrashLosesWhatTheIndexHadNotYet) {
+    const std::filesystem::path whole = folder_.path / "whole", crashed = folder_.path / "crashed";
+    const auto index_in = [this](const std::filesystem::path& folder) {
+        return folder / (core.service().model().fingerprint.hex() + ".anchors");
+    };
+    core.options.store.directory = whole;
+    core.open();
+    serve(agent(1, {kOne}));
+    core.reopen();
+    const std::filesystem::path before = folder_.path / "before";
+    std::filesystem::copy_file(index_in(whole), before);
+    serve(agent(2, {kOne, kTwo}));
+    core.reopen();
+    ASSERT_EQ(core.service().stats().anchors.anchors, 2u);
+    // As if the process had ended between writing the rows and the index of them.
+    std::filesystem::copy(whole, crashed, std::filesystem::copy_options::recursive);
+    std::filesystem::copy_file(before, index_in(crashed),
+                               std::filesystem::copy_options::overwrite_existing);
+    core.options.store.directory = crashed;
+    core.reopen();
+    EXPECT_EQ(core.service().stats().anchors.anchors, 1u);
+    const Receipt receipt = serve(agent(3, {kOne, kTwo}));
+    EXPECT_EQ(receipt.n_anchored + receipt.n_blended, 60);
+    EXPECT_EQ(receipt.misses.at(0).reason, "first_sight");
+    EXPECT_EQ(serve(agent(4, {kOne, kTwo})).misses.size(), 0u) << "made anew";
+}
+
 TEST_F(AnchorsTest, ADamagedFileIsSetAside) {
     keep_on_disk();
     core.open();
