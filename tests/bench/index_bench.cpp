@@ -7,6 +7,7 @@
 #include "index/chunker.h"
 #include "index/fingerprint.h"
 #include "index/registered_chunks.h"
+#include "index/token_alignment.h"
 
 namespace {
 
@@ -89,5 +90,17 @@ void match_registered(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(tokens.size()));
 }
 BENCHMARK(match_registered)->Arg(10)->Arg(1000)->Arg(10'000);
+
+// Two chunks of 512 tokens; of a hundred tokens so many are others.
+void align_chunks(benchmark::State& state) {
+    const std::vector<Token> theirs = random_tokens(512, 1);
+    std::vector<Token> ours = theirs;
+    std::mt19937_64 random(2);
+    for (Token& token : ours) {
+        if (static_cast<int64_t>(random() % 100) < state.range(0)) token = 150'000;
+    }
+    for (auto _ : state) benchmark::DoNotOptimize(align_tokens(ours, theirs, 8));
+}
+BENCHMARK(align_chunks)->Arg(1)->Arg(5)->Arg(20)->Arg(100);
 
 }  // namespace
