@@ -227,14 +227,12 @@ private:
         return prompt;
     }
 
-    // Prompts that have any are judged by rungs of their own: what they reuse has been edited.
+    // For fast requests: what a guard has learned of prompts without donors says nothing of these.
     void find_donors(PreparedPrompt& prompt) const {
-        if (prompt.policy.fidelity == Fidelity::kExact) return;
+        if (prompt.policy.fidelity != Fidelity::kFast) return;
         if (model().support == ReuseSupport::kExactOnly) return;
         prompt.donors = donors_.find(prompt.tenant, prompt.tokens, prompt.segments,
                                      residence_in(*store_, state_));
-        if (prompt.donors.empty()) return;
-        for (Rung& rung : prompt.policy.ladder) rung.label = "donors " + rung.label;
     }
 
     Status check_prompt(const std::vector<Token>& tokens) const {

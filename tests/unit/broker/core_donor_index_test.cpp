@@ -111,23 +111,22 @@ TEST_F(DonorsTest, AnExactRequestTakesNone) {
     EXPECT_EQ(run.sink->receipt()->n_donor, 0);
 }
 
-TEST_F(DonorsTest, UnderGuardTheyAreRungsOfTheirOwn) {
+// A guard that has proven its rungs goes on serving the chunks that are known as they are.
+TEST_F(DonorsTest, AGuardedRequestComputesWhatWasEdited) {
     core.options.reuse.fidelity = Fidelity::kGuarded;
+    core.options.shadow_share = 1;
+    core.control.divergence = [](const PrefillPlan&) { return 0.f; };
     core.open();
-    const auto guarded = [this](const std::string& text) {
-        GenerateRequest one = request({text});
+    const auto guarded = [this](const std::vector<std::string>& texts) {
+        GenerateRequest one = request(texts);
         one.reuse.fidelity = Fidelity::kGuarded;
         return serve(one);
     };
-    guarded(kOne);
-    const Receipt receipt = guarded(edited(kOne, 40));
-    EXPECT_EQ(receipt.fallback, "uncalibrated");
-    EXPECT_EQ(receipt.policy, "dense");
-    bool learns = false;
-    for (const RungState& rung : core.service().stats().guard) {
-        learns = learns || (rung.label.starts_with("donors epic") && rung.n_samples == 1);
-    }
-    EXPECT_TRUE(learns);
+    for (size_t i = 0; i <= Calibration::samples_needed({}); ++i) guarded({kOne, kTwo});
+    const Receipt receipt = guarded({kOne, edited(kTwo, 30)});
+    EXPECT_EQ(receipt.n_donor, 0);
+    EXPECT_EQ(receipt.n_shifted + receipt.n_blended, 80);
+    EXPECT_EQ(receipt.fallback, "");
 }
 
 TEST_F(DonorsTest, ARegisteredChunkIsADonor) {
