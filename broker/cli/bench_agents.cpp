@@ -1,21 +1,19 @@
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/open_model.h"
 #include "broker/cli/own_models.h"
 #include "broker/cli/progress.h"
 #include "broker/cli/report.h"
 #include "broker/cli/team_workload.h"
+#include "broker/cli/two_part_bench.h"
 #include "broker/quality/check_layer_file.h"
 #include "broker/quality/measures.h"
 #include "broker/quality/team_bench.h"
@@ -49,32 +47,12 @@ that the others' messages lead back to), ledger (each message changes what the n
 messages have dense compute's answers. "same first" is the share of calls with dense compute's first
 token, KL that of dense against the way, in nats.)";
 
-struct Options {
-    std::string part = "both";
+struct Options : TwoPartOptions {
     TeamShape shape;
     int rounds = 3;
     TeamOptions team;
     int tasks = 50;
-    std::string model;
-    std::string times_model;
-    std::string cache_directory;
-    int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    int gpu_layers = 0;
-    std::string format = "text";
-    bool quiet = false;
 };
-
-Result<OpenModel> open_model(const std::filesystem::path& path, const Options& options, int n_ctx,
-                             int n_sequences) {
-    OpenModel opened;
-    if (Status status = opened.open(path, options.gpu_layers); !status) return status.error();
-    LlamaEngineOptions engine_options;
-    engine_options.n_ctx = n_ctx;
-    engine_options.n_sequences = n_sequences;
-    engine_options.n_threads = options.threads;
-    if (Status status = opened.open_engine(engine_options); !status) return status.error();
-    return opened;
-}
 
 Json call_json(const CallFigures& calls, bool answers) {
     Json json = {
@@ -164,23 +142,15 @@ Result<std::vector<TeamFigures>> run_bench(const Options& options, OpenModel& op
                          [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
 }
 
-// What both parts report.
-struct Part {
-    Json json;
-    std::string text;
-};
-
-Result<Part> measure_times(const Options& options) {
-    const Result<std::filesystem::path> path =
-        options.times_model.empty() ? timing_model()
-                                    : Result<std::filesystem::path>(options.times_model);
+Result<BenchPart> measure_times(const Options& options) {
+    const Result<std::filesystem::path> path = model_for_times(options);
     if (!path.ok()) return path.error();
     const TeamShape& shape = options.shape;
     const int n_ctx = shape.prefix_tokens + shape.input_tokens +
                       (shape.n_agents + 1) * (shape.message_tokens + shape.message_tokens / 8) +
                       512;
     const int n_sequences = static_cast<int>(n_team_ways()) * shape.n_agents;
-    Result<OpenModel> opened = open_model(*path, options, n_ctx, n_sequences);
+    Result<OpenModel> opened = open_for_bench(*path, options, n_ctx, n_sequences);
     if (!opened) return std::move(opened).error();
     TeamWorkload workload(*opened->text, shape, 1);
     std::vector<TeamRun> runs;
@@ -192,7 +162,7 @@ Result<Part> measure_times(const Options& options) {
     const auto figures = run_bench(options, *opened, runs, {.n_warm_up = 1}, "agents, times");
     if (!figures.ok()) return figures.error();
     const ModelInfo& info = opened->engine->info();
-    Part part;
+    BenchPart part;
     part.json = report_head("agents", info, options.threads);
     part.json["setup"] = {{"agents", shape.n_agents},
                           {"prefix_tokens", shape.prefix_tokens},
@@ -205,7 +175,7 @@ Result<Part> measure_times(const Options& options) {
     return part;
 }
 
-Result<Part> measure_answers(const Options& options) {
+Result<BenchPart> measure_answers(const Options& options) {
     const Result<std::filesystem::path> path = model_or_sample(options.model);
     if (!path.ok()) return path.error();
     std::vector<TeamRun> runs;
@@ -218,14 +188,14 @@ Result<Part> measure_answers(const Options& options) {
     }
     constexpr int kContext = 2048;
     const int n_sequences = static_cast<int>(n_team_ways()) * options.team.n_agents;
-    Result<OpenModel> opened = open_model(*path, options, kContext, n_sequences);
+    Result<OpenModel> opened = open_for_bench(*path, options, kContext, n_sequences);
     if (!opened) return std::move(opened).error();
     const ModelInfo& info = opened->engine->info();
     TeamBenchOptions bench;
     bench.check_layer = check_layer_of(options.cache_directory, info);
     const auto figures = run_bench(options, *opened, runs, bench, "agents, answers");
     if (!figures.ok()) return figures.error();
-    Part part;
+    BenchPart part;
     part.json = report_head("agents", info, options.threads);
     part.json["setup"] = {{"agents", options.team.n_agents},
                           {"notes", options.team.n_notes},
@@ -240,18 +210,9 @@ Result<Part> measure_answers(const Options& options) {
 }
 
 int bench_agents(const Options& options) {
-    Json report = Json::object();
-    std::string text;
-    for (const char* name : {"times", "answers"}) {
-        if (options.part != "both" && options.part != name) continue;
-        Result<Part> part =
-            std::string_view(name) == "times" ? measure_times(options) : measure_answers(options);
-        if (!part) return fail_command("bench agents", part.error());
-        report[name] = std::move(part->json);
-        text += (text.empty() ? "" : "\n") + part->text;
-    }
-    std::printf("%s\n", options.format == "json" ? report.dump(2).c_str() : text.c_str());
-    return kExitOk;
+    return run_parts(
+        "bench agents", options, [&] { return measure_times(options); },
+        [&] { return measure_answers(options); });
 }
 
 }  // namespace
@@ -260,13 +221,9 @@ void add_bench_agents(CLI::App& bench, Run& run) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = bench.add_subcommand("agents", "Agents that read each other's messages");
     command->footer(kAbout);
-    command->add_option("--part", options->part, "what is measured")
-        ->check(CLI::IsMember({"both", "times", "answers"}))
-        ->capture_default_str();
+    add_part_option(*command, *options);
     const auto number = [&](const char* name, int& value, int least, int most, const char* help) {
-        command->add_option(name, value, help)
-            ->check(CLI::Range(least, most))
-            ->capture_default_str();
+        add_number(*command, name, value, least, most, help);
     };
     number("--agents", options->shape.n_agents, 2, 5, "times: of the team");
     number("--prefix", options->shape.prefix_tokens, 64, 4096, "times: tokens of an agent's note");
@@ -279,16 +236,7 @@ void add_bench_agents(CLI::App& bench, Run& run) {
     number("--sentences", options->team.sentences_per_note, 1, 10, "answers: of a note");
     command->add_option("--seed", options->team.seed, "answers: another seed, other tasks")
         ->capture_default_str();
-    command->add_option("--model", options->model, "answers: GGUF file; default: the sample model");
-    command->add_option("--times-model", options->times_model,
-                        "times: GGUF file; default: the timing model");
-    command->add_option("--cache-dir", options->cache_directory,
-                        "answers: where `spolia calibrate` saved the check layer");
-    add_engine_options(*command, options->threads, options->gpu_layers);
-    command->add_option("--format", options->format)
-        ->check(CLI::IsMember({"text", "json"}))
-        ->capture_default_str();
-    command->add_flag("--quiet", options->quiet, "no progress bar");
+    add_two_part_options(*command, *options);
     command->callback([options, &run] { run = [options] { return bench_agents(*options); }; });
 }
 

@@ -1,18 +1,15 @@
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <random>
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "broker/cli/bench_options.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/open_model.h"
 #include "broker/cli/own_models.h"
@@ -20,6 +17,7 @@
 #include "broker/cli/quality_model.h"
 #include "broker/cli/rag_workload.h"
 #include "broker/cli/report.h"
+#include "broker/cli/two_part_bench.h"
 #include "broker/quality/built_in_tasks.h"
 #include "broker/quality/check_layer_file.h"
 #include "broker/quality/donor_bench.h"
@@ -52,20 +50,12 @@ right answers, "as dense" that of answers that are dense compute's, right or wro
 the first token, dense against the way, in nats. "rows reused" is the share of chunk rows that were
 neither computed nor recomputed.)";
 
-struct Options {
-    std::string part = "both";
+struct Options : TwoPartOptions {
     int documents = 8;
     int document_tokens = 256;
     int rounds = 3;
     int tasks = 20;
     uint64_t seed = 1;
-    std::string model;
-    std::string times_model;
-    std::string cache_directory;
-    int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    int gpu_layers = 0;
-    std::string format = "text";
-    bool quiet = false;
 };
 
 // Those whose answer is a word of the notes, which edits can change.
@@ -119,12 +109,6 @@ std::vector<std::vector<std::string>> table_of(const std::vector<EditFigures>& f
     return table;
 }
 
-// What both parts report.
-struct Part {
-    Json json;
-    std::string text;
-};
-
 // One word in twenty is another.
 EditedDocuments edited_documents(const std::vector<std::string>& known, uint32_t seed) {
     std::mt19937 random(seed);
@@ -159,28 +143,22 @@ Result<std::vector<EditedDocuments>> make_rounds(const Options& options, const T
 }
 
 // The first round warms up.
-Result<Part> measure_times(const Options& options) {
-    const Result<std::filesystem::path> path =
-        options.times_model.empty() ? timing_model()
-                                    : Result<std::filesystem::path>(options.times_model);
+Result<BenchPart> measure_times(const Options& options) {
+    const Result<std::filesystem::path> path = model_for_times(options);
     if (!path.ok()) return path.error();
-    OpenModel opened;
-    if (Status status = opened.open(*path, options.gpu_layers); !status) return status.error();
-    LlamaEngineOptions engine;
-    engine.n_ctx =
+    const int n_ctx =
         options.documents * (options.document_tokens + options.document_tokens / 4) + 256;
-    engine.n_sequences = 1;
-    engine.n_threads = options.threads;
-    if (Status status = opened.open_engine(engine); !status) return status.error();
-    const Result<std::vector<EditedDocuments>> rounds = make_rounds(options, *opened.text);
+    const Result<OpenModel> opened = open_for_bench(*path, options, n_ctx, 1);
+    if (!opened.ok()) return opened.error();
+    const Result<std::vector<EditedDocuments>> rounds = make_rounds(options, *opened->text);
     if (!rounds.ok()) return rounds.error();
     ProgressBar bar("semantic, times", options.quiet);
     const Result<std::vector<DonorTimes>> times =
-        time_donors(*opened.engine, *opened.text, *rounds,
+        time_donors(*opened->engine, *opened->text, *rounds,
                     [&](size_t n_done) { bar.show(n_done, rounds->size()); });
     if (!times.ok()) return times.error();
-    Part part;
-    const ModelInfo& info = opened.engine->info();
+    BenchPart part;
+    const ModelInfo& info = opened->engine->info();
     part.json = report_head("semantic", info, options.threads);
     part.json["setup"] = {{"documents", options.documents},
                           {"document_tokens", options.document_tokens},
@@ -208,7 +186,7 @@ Result<Part> measure_times(const Options& options) {
     return part;
 }
 
-Result<Part> measure_answers(const Options& options) {
+Result<BenchPart> measure_answers(const Options& options) {
     const Result<std::filesystem::path> path = model_or_sample(options.model);
     if (!path.ok()) return path.error();
     const Result<std::vector<QualityTask>> tasks =
@@ -227,7 +205,7 @@ Result<Part> measure_answers(const Options& options) {
         measure_donors(*model->engine, *model->text, *tasks, bench,
                        [&](size_t n_done, size_t n_all) { bar.show(n_done, n_all); });
     if (!figures.ok()) return figures.error();
-    Part part;
+    BenchPart part;
     part.json = report_head("semantic", info, options.threads);
     part.json["setup"] = {{"tasks_of_each_kind", options.tasks},
                           {"seed", options.seed},
@@ -239,18 +217,9 @@ Result<Part> measure_answers(const Options& options) {
 }
 
 int bench_semantic(const Options& options) {
-    Json report = Json::object();
-    std::string text;
-    for (const char* name : {"times", "answers"}) {
-        if (options.part != "both" && options.part != name) continue;
-        Result<Part> part =
-            std::string_view(name) == "times" ? measure_times(options) : measure_answers(options);
-        if (!part) return fail_command("bench semantic", part.error());
-        report[name] = std::move(part->json);
-        text += (text.empty() ? "" : "\n") + part->text;
-    }
-    std::printf("%s\n", options.format == "json" ? report.dump(2).c_str() : text.c_str());
-    return kExitOk;
+    return run_parts(
+        "bench semantic", options, [&] { return measure_times(options); },
+        [&] { return measure_answers(options); });
 }
 
 }  // namespace
@@ -259,13 +228,9 @@ void add_bench_semantic(CLI::App& bench, Run& run) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = bench.add_subcommand("semantic", "Chunks known in other versions only");
     command->footer(kAbout);
-    command->add_option("--part", options->part, "what is measured")
-        ->check(CLI::IsMember({"both", "times", "answers"}))
-        ->capture_default_str();
+    add_part_option(*command, *options);
     const auto number = [&](const char* name, int& value, int least, int most, const char* help) {
-        command->add_option(name, value, help)
-            ->check(CLI::Range(least, most))
-            ->capture_default_str();
+        add_number(*command, name, value, least, most, help);
     };
     number("--documents", options->documents, 1, 64, "times: of a prompt");
     number("--document-tokens", options->document_tokens, 64, 1024, "times: of each, about");
@@ -273,16 +238,7 @@ void add_bench_semantic(CLI::App& bench, Run& run) {
     number("--tasks", options->tasks, 1, 10'000, "answers: of each kind");
     command->add_option("--seed", options->seed, "another seed, other tasks and edits")
         ->capture_default_str();
-    command->add_option("--model", options->model, "answers: GGUF file; default: the sample model");
-    command->add_option("--times-model", options->times_model,
-                        "times: GGUF file; default: the timing model");
-    command->add_option("--cache-dir", options->cache_directory,
-                        "answers: where `spolia calibrate` saved the check layer");
-    add_engine_options(*command, options->threads, options->gpu_layers);
-    command->add_option("--format", options->format)
-        ->check(CLI::IsMember({"text", "json"}))
-        ->capture_default_str();
-    command->add_flag("--quiet", options->quiet, "no progress bar");
+    add_two_part_options(*command, *options);
     command->callback([options, &run] { run = [options] { return bench_semantic(*options); }; });
 }
 

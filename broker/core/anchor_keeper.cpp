@@ -49,6 +49,15 @@ AnchorKeeper::AnchorKeeper(Engine& engine, const TextModel& text, BlockStore& st
     }
 }
 
+AnchorKeeper::Found AnchorKeeper::found_in(std::span<const Token> prompt, const Segment& chunk,
+                                           std::span<const ContextChunk> in_front, int32_t depth) {
+    return {.begin = chunk.span.begin,
+            .tokens = prompt.subspan(chunk.span.begin, chunk.span.size()),
+            .chunk = chunk.key,
+            .context = {in_front.begin(), in_front.end()},
+            .depth = depth};
+}
+
 void AnchorKeeper::keep_prompt(const Generation& generation) {
     const PreparedPrompt& prompt = generation.prompt;
     const PromptPlan& plan = generation.plan;
@@ -65,13 +74,7 @@ void AnchorKeeper::keep_prompt(const Generation& generation) {
         const int32_t depth = depth_at(plan, segment.span.begin);
         const bool computed = segment.span.end <= plan.n_dense() || plan.chunks[i].n_reused == 0;
         if (!computed || depth > kAnchorDepthMax) continue;
-        found.push_back(
-            {.begin = segment.span.begin,
-             .tokens = std::span(prompt.tokens).subspan(segment.span.begin, segment.span.size()),
-             .chunk = segment.key,
-             .context = {prompt.chunks.begin(),
-                         prompt.chunks.begin() + static_cast<std::ptrdiff_t>(i)},
-             .depth = depth});
+        found.push_back(found_in(prompt.tokens, segment, std::span(prompt.chunks).first(i), depth));
     }
     keep(generation.sequence, std::move(found));
 }
@@ -88,10 +91,7 @@ void AnchorKeeper::keep_shadow(int32_t sequence, std::span<const Token> tokens,
         const std::shared_ptr<const Anchor> old =
             known->of_block(anchor_key(segment.key, in_front));
         if (!old || old->depth == 0) continue;
-        found.push_back({.begin = segment.span.begin,
-                         .tokens = tokens.subspan(segment.span.begin, segment.span.size()),
-                         .chunk = segment.key,
-                         .context = {in_front.begin(), in_front.end()}});
+        found.push_back(found_in(tokens, segment, in_front, 0));
     }
     keep(sequence, std::move(found));
 }

@@ -64,6 +64,8 @@ private:
         std::vector<ContextChunk> context;
         int32_t depth = 0;
     };
+    static Found found_in(std::span<const Token> prompt, const Segment& chunk,
+                          std::span<const ContextChunk> in_front, int32_t depth);
     void keep(int32_t sequence, std::vector<Found> found);
     bool complete_answer(const Generation& generation);
     std::vector<Token> answer_of(const Generation& generation) const;

@@ -5,24 +5,14 @@
 #include <utility>
 
 #include "broker/core/donor.h"
-#include "broker/core/reuse_policy.h"
 #include "broker/quality/measures.h"
+#include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
 #include "broker/quality/prompt_runner.h"
 #include "reuse/divergence.h"
 
 namespace spolia {
 namespace {
-
-Result<ReusePolicy> policy_of(std::string_view name, const DonorBenchOptions& options,
-                              const ModelInfo& model) {
-    ReuseOptions reuse;
-    reuse.fidelity = Fidelity::kFast;
-    reuse.policy = std::string(name);
-    ReuseDefaults defaults;
-    defaults.check_layer = options.check_layer;
-    return resolve_reuse(reuse, defaults, model);
-}
 
 std::vector<size_t> chunk_parts(const QualityPrompt& prompt) {
     std::vector<size_t> parts;
@@ -164,9 +154,10 @@ Result<std::vector<EditFigures>> measure_donors(Engine& engine, const TextModel&
                                                 const std::vector<QualityTask>& tasks,
                                                 const DonorBenchOptions& options,
                                                 const DonorProgress& progress) {
-    const Result<ReusePolicy> none = policy_of("none", options, engine.info());
+    const Result<ReusePolicy> none = fast_policy("none", options.check_layer, engine.info());
     if (!none.ok()) return none.error();
-    const Result<ReusePolicy> adaptive = policy_of("adaptive", options, engine.info());
+    const Result<ReusePolicy> adaptive =
+        fast_policy("adaptive", options.check_layer, engine.info());
     if (!adaptive.ok()) return adaptive.error();
     DonorBench bench(engine, text, options, *none, *adaptive);
     size_t n_done = 0, n_all = 0;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "broker/core/donor_index.h"
-#include "broker/core/reuse_policy.h"
+#include "broker/quality/policy_setting.h"
 #include "broker/quality/prompt.h"
 #include "broker/quality/prompt_runner.h"
 
@@ -35,10 +35,7 @@ public:
     Status add_way(const std::string& name) {
         times_.push_back({.way = name, .find_ms = {}, .first_token_ms = {}});
         if (name == "dense") return {};
-        ReuseOptions reuse;
-        reuse.fidelity = Fidelity::kFast;
-        reuse.policy = name;
-        Result<ReusePolicy> policy = resolve_reuse(reuse, {}, engine_.info());
+        Result<ReusePolicy> policy = fast_policy(name, ReuseDefaults().check_layer, engine_.info());
         if (!policy) return std::move(policy).error();
         policies_.emplace(name, std::move(policy).value());
         return {};
@@ -52,11 +49,10 @@ public:
             prompt_of(documents.edited, documents.question, text_, scope_);
         if (!asked.ok()) return asked.error();
         for (DonorTimes& times : times_) {
-            DonorTimes before = times;
-            const Status timed =
-                times.way == "dense" ? time_dense(*asked, times) : time_way(*known, *asked, times);
-            if (!timed) return timed;
-            if (!counted) times = std::move(before);
+            const Result<Served> served =
+                times.way == "dense" ? serve_dense(*asked) : serve(*known, *asked, times.way);
+            if (!served.ok()) return served.error();
+            if (counted) add(*asked, *served, times);
         }
         return {};
     }
@@ -64,15 +60,20 @@ public:
     std::vector<DonorTimes> take() && { return std::move(times_); }
 
 private:
-    Status time_dense(const QualityPrompt& asked, DonorTimes& times) {
-        const Result<PromptRun> run = runner_.dense(asked);
-        if (!run.ok()) return run.error();
-        add(asked, *run, 0, times);
-        return {};
+    struct Served {
+        PromptRun run;
+        double find_ms = 0;
+    };
+
+    Result<Served> serve_dense(const QualityPrompt& asked) {
+        Result<PromptRun> run = runner_.dense(asked);
+        if (!run) return std::move(run).error();
+        return Served{.run = *std::move(run)};
     }
 
-    Status time_way(const QualityPrompt& known, const QualityPrompt& asked, DonorTimes& times) {
-        const ReusePolicy& policy = policies_.at(times.way);
+    Result<Served> serve(const QualityPrompt& known, const QualityPrompt& asked,
+                         const std::string& way) {
+        const ReusePolicy& policy = policies_.at(way);
         // A fresh index each time: the edited chunks must not be known from the way before.
         DonorIndex index(text_, engine_.info().fingerprint, {});
         std::set<Key128> encoded;
@@ -98,16 +99,15 @@ private:
                 edited.parts.push_back(part);
             }
         }
-        const Result<PromptRun> run = runner_.composed(asked, policy, nullptr, edited);
-        if (!run.ok()) return run.error();
-        add(asked, *run, find_ms, times);
-        return {};
+        Result<PromptRun> run = runner_.composed(asked, policy, nullptr, edited);
+        if (!run) return std::move(run).error();
+        return Served{*std::move(run), find_ms};
     }
 
-    static void add(const QualityPrompt& asked, const PromptRun& run, double find_ms,
-                    DonorTimes& times) {
-        times.find_ms.push_back(find_ms);
-        times.first_token_ms.push_back(find_ms + run.prefill_ms);
+    static void add(const QualityPrompt& asked, const Served& served, DonorTimes& times) {
+        const PromptRun& run = served.run;
+        times.find_ms.push_back(served.find_ms);
+        times.first_token_ms.push_back(served.find_ms + run.prefill_ms);
         times.n_prompt += static_cast<int64_t>(asked.tokens.size());
         times.n_reused += run.report.n_shifted + run.report.n_exact;
         times.n_blended += run.report.n_blended;

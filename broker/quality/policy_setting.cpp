@@ -279,6 +279,16 @@ std::vector<PolicySetting> default_policies(const ModelInfo& model) {
     return settings;
 }
 
+Result<ReusePolicy> fast_policy(std::string_view name, int32_t check_layer,
+                                const ModelInfo& model) {
+    ReuseOptions reuse;
+    reuse.fidelity = Fidelity::kFast;
+    reuse.policy = std::string(name);
+    ReuseDefaults defaults;
+    defaults.check_layer = check_layer;
+    return resolve_reuse(reuse, defaults, model);
+}
+
 Result<ReusePolicy> policy_of(const PolicySetting& setting, const ModelInfo& model,
                               const GuardBudget& budget) {
     Result<std::unique_ptr<Selector>> selector = make_selector(setting.params, model.kv.n_layer);

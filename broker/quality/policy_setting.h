@@ -37,6 +37,9 @@ std::string describe_policies();
 // A sweep of every selector that the model can use.
 std::vector<PolicySetting> default_policies(const ModelInfo& model);
 
+// What a server would make of a fast request that names this policy.
+Result<ReusePolicy> fast_policy(std::string_view name, int32_t check_layer, const ModelInfo& model);
+
 // Fails with kUnsupported where the model can't run it, and as make_selector(). `budget` is for a
 // guarded one.
 Result<ReusePolicy> policy_of(const PolicySetting& setting, const ModelInfo& model,
