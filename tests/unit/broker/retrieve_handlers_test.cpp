@@ -23,7 +23,7 @@ protected:
         router_->attach(service_);
         const auto file = collection_file(folder_.path, "a", "notes");
         std::filesystem::create_directories(file.parent_path());
-        auto collection = Collection::open(file, Database::Access::kCreate, "notes");
+        auto collection = CollectionDatabase::open(file, Database::Access::kCreate, "notes");
         const DocumentChunk chunks[] = {{"Otters", "The otter swims.\n"},
                                         {"Herons", "The heron flies.\n"}};
         const std::string_view texts[] = {chunks[0].text, chunks[1].text};
