@@ -21,11 +21,11 @@ struct VectorIndexOptions {
     std::filesystem::path file;  // empty: in memory only
     // A partition of up to this many vectors is searched exactly; a larger one through a graph, but
     // for the vectors that were added last.
-    size_t flat_max = 4096;
+    size_t flat_max = 8192;
     // Of one partition. add() refuses more.
     size_t partition_max = size_t{1} << 22;
     // That a search of a graph looks at closely: more is slower and finds more.
-    size_t search_width = 64;
+    size_t search_width = 128;
     // That build graphs, in the background.
     int build_threads = 1;
 };

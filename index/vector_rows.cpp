@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cassert>
 
+#include "index/vector_code.h"
+
 namespace spolia {
+
+VectorRows::VectorRows(size_t n_dims) : n_dims_(n_dims), code_bytes_(code_bytes(n_dims)) {}
 
 void VectorRows::append(const Key128& id, std::span<const float> vector) {
     assert(vector.size() == n_dims_);
@@ -11,11 +15,12 @@ void VectorRows::append(const Key128& id, std::span<const float> vector) {
     Block& block = blocks_.at(place.block);
     if (place.offset == 0) {
         const size_t n_rows = kFirstBlock << place.block;
-        // Uninitialized: memory that is never written is never taken.
-        block.vectors = std::make_unique_for_overwrite<float[]>(n_rows * n_dims_);
+        block.vectors = make_large_array<float>(n_rows * n_dims_);
+        block.codes = make_large_array<int8_t>(n_rows * code_bytes_);
         block.rows = std::make_unique_for_overwrite<Row[]>(n_rows);
     }
     std::ranges::copy(vector, block.vectors.get() + place.offset * n_dims_);
+    encode_vector(vector, block.codes.get() + place.offset * code_bytes_);
     block.rows[place.offset].id = id;
     ++size_;
 }

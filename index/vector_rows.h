@@ -10,16 +10,17 @@
 #include <span>
 
 #include "index/fingerprint.h"
+#include "index/large_array.h"
 
 namespace spolia {
 
 // Vectors in the order in which they came. One thread at a time appends and removes; others read
 // meanwhile the rows that they know of, as of a version that they know of: whoever writes hands out
 // number of rows and version (under a lock, say) after the write. Rows never move, and a removed
-// one stays where it is.
+// one stays where it is. Each vector is there twice: as it came, and as its code.
 class VectorRows {
 public:
-    explicit VectorRows(size_t n_dims) : n_dims_(n_dims) {}
+    explicit VectorRows(size_t n_dims);
 
     size_t n_dims() const { return n_dims_; }
     // For the writer.
@@ -31,6 +32,11 @@ public:
     const float* vector(size_t row) const {
         const Place place = place_of(row);
         return blocks_[place.block].vectors.get() + place.offset * n_dims_;
+    }
+    // See vector_code.h. On a cache line of its own.
+    const int8_t* code(size_t row) const {
+        const Place place = place_of(row);
+        return blocks_[place.block].codes.get() + place.offset * code_bytes_;
     }
     const Key128& id(size_t row) const {
         const Place place = place_of(row);
@@ -50,7 +56,8 @@ private:
     // Block b has kFirstBlock << b rows, so that few vectors take little and many need no table.
     static constexpr size_t kFirstBlock = 16;
     struct Block {
-        std::unique_ptr<float[]> vectors;
+        LargeArray<float> vectors;
+        LargeArray<int8_t> codes;
         std::unique_ptr<Row[]> rows;
     };
     struct Place {
@@ -61,7 +68,7 @@ private:
         return {block, row - kFirstBlock * ((size_t{1} << block) - 1)};
     }
 
-    const size_t n_dims_;
+    const size_t n_dims_, code_bytes_;
     size_t size_ = 0;
     std::array<Block, 32> blocks_;
 };
