@@ -11,6 +11,8 @@
 
 #include "index/fingerprint.h"
 #include "index/large_array.h"
+#include "index/result.h"
+#include "index/vector_memory.h"
 
 namespace spolia {
 
@@ -20,12 +22,13 @@ namespace spolia {
 // one stays where it is. Each vector is there twice: as it came, and as its code.
 class VectorRows {
 public:
-    explicit VectorRows(size_t n_dims);
+    VectorRows(size_t n_dims, std::shared_ptr<VectorMemory> memory);
 
     size_t n_dims() const { return n_dims_; }
     // For the writer.
     size_t size() const { return size_; }
-    void append(const Key128& id, std::span<const float> vector);
+    // Fails, with nothing changed, where VectorMemory::take() does.
+    Status append(const Key128& id, std::span<const float> vector);
     // The row is gone as of `version`.
     void remove(size_t row, uint64_t version);
 
@@ -56,7 +59,7 @@ private:
     // Block b has kFirstBlock << b rows, so that few vectors take little and many need no table.
     static constexpr size_t kFirstBlock = 16;
     struct Block {
-        LargeArray<float> vectors;
+        VectorMemory::Floats vectors;
         LargeArray<int8_t> codes;
         std::unique_ptr<Row[]> rows;
     };
@@ -68,7 +71,10 @@ private:
         return {block, row - kFirstBlock * ((size_t{1} << block) - 1)};
     }
 
+    Status start_block(size_t number);
+
     const size_t n_dims_, code_bytes_;
+    const std::shared_ptr<VectorMemory> memory_;
     size_t size_ = 0;
     std::array<Block, 32> blocks_;
 };
