@@ -9,7 +9,9 @@
 // collection; what is there already is not read again.
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <spolia/broker.h>

@@ -39,16 +39,17 @@ Retrieve retrieval_of(const HandlerContext& context) {
 }
 
 template <class T>
-Parsed<T> parse(const HandlerContext& context,
-                Parsed<T> (*function)(std::string_view, const RequestContext&)) {
+using ParseFunction = Parsed<T> (*)(std::string_view, const RequestContext&);
+
+template <class T>
+Parsed<T> parse(const HandlerContext& context, ParseFunction<T> function) {
     const std::vector<std::string> names = model_names(context);
     return function(context.request.body,
                     RequestContext{context.service.text(), names, context.tenant, context.limits,
                                    retrieval_of(context)});
 }
 
-ReadyReply generate(const HandlerContext& context,
-                    Parsed<ParsedRequest> (*function)(std::string_view, const RequestContext&)) {
+ReadyReply generate(const HandlerContext& context, ParseFunction<ParsedRequest> function) {
     Parsed<ParsedRequest> request = parse(context, function);
     if (!request.ok()) return error_response(request.error());
     GenerationReply generation;

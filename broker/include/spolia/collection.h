@@ -94,8 +94,8 @@ struct ScoredChunk {
 // writers take turns, a document each. One that waits for over 10 seconds fails with kOverloaded.
 // Two that ingest the same folder leave what one would.
 //
-// All functions fail with kIo where the file can't be read or written, and with kCorrupt where it
-// is damaged.
+// All functions fail with kIo where the file can't be read or written, with kCorrupt where it is
+// damaged, and those that only read with kNotFound where it was removed.
 class Collection {
 public:
     virtual ~Collection() = default;
