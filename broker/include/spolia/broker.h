@@ -20,9 +20,10 @@ struct BrokerOptions {
     int32_t n_sequences = 1;   // answers at a time; further ones wait
     int32_t n_threads = 0;     // 0: one a core
     int32_t n_gpu_layers = 0;  // < 0: all
-    // Where chunks' KV outlives the process; empty: nowhere. Of brokers and servers only one at a
-    // time can have it open (kIo). Collections are in its folder "collections", where `spolia
-    // ingest` may write meanwhile; without it in the user's cache folder, as the command's are.
+    // Where chunks' KV outlives the process; empty: nowhere. Of a model's brokers and servers only
+    // one at a time can have it open (kIo). Collections are in its folder "collections", where
+    // others may write meanwhile, as `spolia ingest` does; without it in the user's cache folder,
+    // as the command's are.
     std::string cache_directory;
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
     // For prompts that don't say.
