@@ -220,7 +220,7 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
 
     {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
-     "where KV blocks are kept on disk",
+     "where KV blocks and collections are kept on disk",
      [](C c, V v) {
          c.cache.directory = v;
          return Status();

@@ -38,13 +38,14 @@ Result<Wrapping> wrapping_of(const llama_vocab* vocab) {
     if (!bare) return bare.error();
     const Result<std::vector<Token>> whole = token_ids(vocab, "a", true, false);
     if (!whole) return whole.error();
-    const auto text = std::ranges::search(*whole, *bare);
-    if (bare->empty() || text.empty()) {
+    const auto text = std::search(whole->begin(), whole->end(), bare->begin(), bare->end());
+    if (bare->empty() || text == whole->end()) {
         return Error{ErrorCode::kUnsupported,
                      "the model's tokenizer makes other tokens of a text "
                      "that stands alone than of one that does not"};
     }
-    return Wrapping{{whole->begin(), text.begin()}, {text.end(), whole->end()}};
+    const auto behind = text + static_cast<ptrdiff_t>(bare->size());
+    return Wrapping{{whole->begin(), text}, {behind, whole->end()}};
 }
 
 // A part of a text that is computed at once.

@@ -115,7 +115,7 @@ private:
             const milliseconds next =
                 retry_after(*reply).value_or(std::min(wait, options_.wait_max));
             if (!busy || attempt >= options_.attempts_max || next > options_.wait_max) {
-                return refusal(*reply, attempt);
+                return refusal(*reply, busy, attempt);
             }
             options_.wait ? options_.wait(next) : std::this_thread::sleep_for(next);
         }
@@ -124,7 +124,7 @@ private:
     Error failure(ErrorCode code, const std::string& why) const {
         return {code, "embedding server " + url_.text() + ": " + why};
     }
-    Error refusal(const HttpReply& reply, int32_t n_attempts) const {
+    Error refusal(const HttpReply& reply, bool busy, int32_t n_attempts) const {
         std::string why = "status " + std::to_string(reply.status);
         if (n_attempts > 1) why += " after " + std::to_string(n_attempts) + " attempts";
         if (!reply.retry_after.empty()) why += ", retry after " + reply.retry_after;
@@ -134,7 +134,7 @@ private:
                                               "--embedding-key-env"
                                             : "; the key it was given does not do";
         }
-        return failure(ErrorCode::kIo, why);
+        return failure(busy ? ErrorCode::kOverloaded : ErrorCode::kIo, why);
     }
 
     const HttpEmbedderOptions options_;

@@ -24,10 +24,12 @@ struct HttpEmbedderOptions {
 
 // An embedder that is an OpenAI-compatible server's POST /v1/embeddings. It asks once to learn the
 // number of dimensions. Requests are bounded in texts and bytes; one that is answered by 429 or 503
-// is sent again, when Retry-After says so or after ever longer waits, any other failure is one.
+// is sent again, when Retry-After says so or after ever longer waits, and in the end fails with
+// kOverloaded. Other failures are not tried again: kIo, or kCorrupt for an answer that does not
+// hold the vectors. Errors name the URL, and the status and words of the server; never the key.
+//
 // Of a text only the first 8,192 bytes are embedded: servers refuse what is longer than their
-// model's context. Zeros for a text of nothing but white space. Errors name the URL, and the status
-// and words of the server; never the key.
+// model's context. Zeros for a text of nothing but white space.
 Result<std::unique_ptr<TextEmbedder>> open_http_embedder(HttpEmbedderOptions options);
 
 }  // namespace spolia

@@ -35,8 +35,8 @@ struct IngestListener {
 // file is gone from there removed. Then whatever has vectors of another embedder gets new ones,
 // from the texts that are stored. Each file is one transaction, so that it may be ended at any
 // time, and the next call goes on to the same state. A file that can't be read is warned of, and
-// what the collection had of it stays. Fails where the collection can't be written, or a path does
-// not exist.
+// what the collection had of it stays. Fails where the collection can't be written, a path does not
+// exist, or the embedder fails.
 Result<IngestReport> ingest(Collection& collection, const TextEmbedder& embedder,
                             std::span<const std::filesystem::path> paths,
                             const IngestListener& listener);

@@ -33,6 +33,7 @@ protected:
         const auto embedder = open(server.url());
         EXPECT_FALSE(embedder.ok());
         if (embedder.ok()) return {};
+        code_ = embedder.error().code;
         const std::string& message = embedder.error().message;
         EXPECT_NE(message.find(server.url() + "/embeddings"), message.npos) << message;
         EXPECT_EQ(message.find("SECRET"), message.npos);
@@ -47,6 +48,7 @@ protected:
 
     HttpEmbedderOptions options_;
     std::vector<int64_t> waits_;
+    ErrorCode code_{};  // of the last failure()
 };
 
 bool has(const std::string& text, std::string_view words) { return text.find(words) != text.npos; }
@@ -126,6 +128,7 @@ TEST_F(HttpEmbedderTest, GivesUpOnServersThatStayBusy) {
     options_.attempts_max = 3;
     const std::string message = failure(503, R"({"error":{"message":"model is loading"}})");
     EXPECT_HAS(message, "status 503 after 3 attempts: model is loading");
+    EXPECT_EQ(code_, ErrorCode::kOverloaded);
     EXPECT_EQ(waits_, (std::vector<int64_t>{500, 1000}));
     waits_.clear();
     EXPECT_HAS(failure(429, "", "Retry-After: 86400\r\n"), "retry after 86400");
@@ -141,6 +144,7 @@ TEST_F(HttpEmbedderTest, SaysWhyItFails) {
     EXPECT_LT(failure(400, std::string(100'000, 'x')).size(), 500u);
     options_.api_key.clear();
     EXPECT_HAS(failure(403, R"({"error":"no"})"), "status 403: no; name the variable");
+    EXPECT_EQ(code_, ErrorCode::kIo);
     EXPECT_TRUE(waits_.empty()) << "only busy servers are asked again";
 }
 
@@ -162,6 +166,7 @@ TEST_F(HttpEmbedderTest, RefusesWhatIsNoAnswer) {
     EXPECT_HAS(one("1,1e39"), "number 1 of a vector is no finite number");
     EXPECT_HAS(one("1,null"), "number 1 of a vector is no finite number");
     EXPECT_HAS(one(""), "0 dimensions");
+    EXPECT_EQ(code_, ErrorCode::kCorrupt);
     EXPECT_HAS(failure_with([](Json& json) { json["data"].push_back(json["data"][0]); }),
                "2 vectors for 1 texts");
     EXPECT_HAS(failure_with([](Json& json) { json["data"][0]["index"] = 1; }),
