@@ -224,6 +224,17 @@ Result<std::vector<Collection::TextToEmbed>> Collection::without_vector(const Ke
     return texts;
 }
 
+Result<int64_t> Collection::n_without_vector(const Key128& embedder) {
+    int64_t n = 0;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT count(*) FROM chunks WHERE id NOT IN "
+        "(SELECT chunk FROM vectors WHERE embedder = ?)",
+        [&](const SqlStatement& row) { n = row.integer(0); }, embedder);
+    if (!read.ok()) return read.error();
+    return n;
+}
+
 Status Collection::set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
                                std::span<const float> vectors) {
     Result<Transaction> transaction = Transaction::begin(*database_);

@@ -55,6 +55,7 @@ public:
         std::string text;
     };
     Result<std::vector<TextToEmbed>> without_vector(const Key128& embedder, size_t n_max);
+    Result<int64_t> n_without_vector(const Key128& embedder);
     Status set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
                        std::span<const float> vectors);
 

@@ -1,5 +1,6 @@
 #include "broker/rag/ingest.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <unordered_set>
@@ -26,10 +27,10 @@ public:
         const Result<DocumentWalk> walk = find_documents(paths);
         if (!walk.ok()) return walk.error();
         for (const std::string& warning : walk->warnings) listener_.warn(warning);
-        Status done = embed_missing();
-        if (done.ok()) done = read_known();
+        Status done = read_known();
         if (done.ok()) done = take_files(*walk);
         if (done.ok()) done = remove_gone(*walk);
+        if (done.ok()) done = embed_anew();
         if (!done.ok()) return done.error();
         const Result<CollectionSize> size = collection_.size();
         if (!size.ok()) return size.error();
@@ -38,21 +39,6 @@ public:
     }
 
 private:
-    // Chunks that another embedder was used for.
-    Status embed_missing() {
-        for (;;) {
-            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
-            if (!texts.ok()) return texts.error();
-            if (texts->empty()) return {};
-            std::vector<std::string_view> views;
-            for (const Collection::TextToEmbed& each : *texts) views.push_back(each.text);
-            const Result<std::vector<float>> vectors = embedder_.embed(views);
-            if (!vectors.ok()) return vectors.error();
-            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
-            if (!set.ok()) return set;
-        }
-    }
-
     Status read_known() {
         Result<std::vector<DocumentStamp>> stamps = collection_.documents();
         if (!stamps.ok()) return stamps.error();
@@ -131,6 +117,25 @@ private:
             ++report_.n_removed;
         }
         return {};
+    }
+
+    Status embed_anew() {
+        const Result<int64_t> n_all = collection_.n_without_vector(embedder_.fingerprint());
+        if (!n_all.ok()) return n_all.error();
+        for (;;) {
+            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
+            if (!texts.ok()) return texts.error();
+            if (texts->empty()) return {};
+            std::vector<std::string_view> views;
+            for (const Collection::TextToEmbed& each : *texts) views.push_back(each.text);
+            const Result<std::vector<float>> vectors = embedder_.embed(views);
+            if (!vectors.ok()) return vectors.error();
+            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
+            if (!set.ok()) return set;
+            report_.n_embedded_anew += texts->size();
+            listener_.progress(report_.n_embedded_anew,
+                               std::max(report_.n_embedded_anew, static_cast<size_t>(*n_all)));
+        }
     }
 
     Collection& collection_;

@@ -32,13 +32,15 @@ protected:
         std::ofstream(docs_ / name, std::ios::binary) << text;
     }
 
-    IngestReport take(std::vector<fs::path> paths = {}) {
+    IngestReport take(std::vector<fs::path> paths = {}) { return take_with(embedder_, paths); }
+
+    IngestReport take_with(const TextEmbedder& embedder, std::vector<fs::path> paths = {}) {
         if (paths.empty()) paths = {docs_};
         warnings_.clear();
         const IngestListener listener{
             .progress = [](size_t, size_t) {},
             .warn = [this](const std::string& what) { warnings_.push_back(what); }};
-        const Result<IngestReport> report = ingest(*collection_, embedder_, paths, listener);
+        const Result<IngestReport> report = ingest(*collection_, embedder, paths, listener);
         EXPECT_TRUE(report.ok()) << report.error().message;
         return report.ok() ? *report : IngestReport();
     }
@@ -95,6 +97,28 @@ TEST_F(IngestTest, FollowsTheFiles) {
     EXPECT_EQ(report.n_unchanged, 2u);
     EXPECT_GT(report.bytes_read, 0u);
     EXPECT_EQ(take().bytes_read, 0u);
+}
+
+TEST_F(IngestTest, EmbedsAnewForAnotherEmbedder) {
+    const test::WordEmbedder other(3);
+    write("a.md", "# A\n\nOtters swim.\n\n# B\n\nHerons fly.");
+    write("b.txt", "Taxes are due.");
+    EXPECT_EQ(take().n_embedded_anew, 0u);
+    write("b.txt", "Taxes are paid.");
+    const IngestReport report = take_with(other);
+    EXPECT_EQ(report.n_embedded_anew, 2u) << "what is read anew is embedded once";
+    EXPECT_EQ(report.n_unchanged, 1u);
+    EXPECT_EQ(*collection_->n_without_vector(other.fingerprint()), 0);
+    EXPECT_EQ(*collection_->n_without_vector(embedder_.fingerprint()), 3);
+    const auto keys = collection_->keys(other.fingerprint());
+    ASSERT_EQ(keys->size(), 3u);
+    for (const Key128& key : *keys) {
+        const std::string text = (*collection_->chunk(key))->text;
+        const std::string_view view = text;
+        EXPECT_EQ(*collection_->vector(key, other.fingerprint()), *other.embed({&view, 1}));
+    }
+    EXPECT_EQ(take_with(other).n_embedded_anew, 0u);
+    EXPECT_EQ(take().n_embedded_anew, 3u) << "and back";
 }
 
 TEST_F(IngestTest, RemovesOnlyBelowWhatIsNamed) {
