@@ -251,6 +251,17 @@ Result<std::vector<CollectionDatabase::ChunkText>> CollectionDatabase::without_v
     return texts;
 }
 
+Result<int64_t> CollectionDatabase::n_without_vector(const Key128& embedder) {
+    int64_t n = 0;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT count(*) FROM chunks WHERE id NOT IN "
+        "(SELECT chunk FROM vectors WHERE embedder = ?)",
+        [&](const SqlStatement& row) { n = row.integer(0); }, embedder);
+    if (!read.ok()) return read.error();
+    return n;
+}
+
 Status CollectionDatabase::set_vectors(std::span<const ChunkText> texts, const Key128& embedder,
                                        std::span<const float> vectors) {
     Result<Transaction> transaction = Transaction::begin(*database_);

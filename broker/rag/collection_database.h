@@ -60,6 +60,7 @@ public:
     Result<std::vector<ChunkText>> texts_behind(int64_t row, size_t n_max);
     // Some chunks that have no vector of this embedder.
     Result<std::vector<ChunkText>> without_vector(const Key128& embedder, size_t n_max);
+    Result<int64_t> n_without_vector(const Key128& embedder);
     Status set_vectors(std::span<const ChunkText> texts, const Key128& embedder,
                        std::span<const float> vectors);
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
@@ -21,7 +22,8 @@ public:
     static Result<std::unique_ptr<CollectionSearch>> open(
         std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder);
 
-    // The k best, best first.
+    // The k best, best first. kUnsupported while chunks have vectors of another embedder: these
+    // can't be compared with the query's, and a ranking by words alone would only look like one.
     Result<std::vector<RetrievedChunk>> search(std::string_view query, size_t k);
     Result<CollectionSize> size() { return collection_->size(); }
 
@@ -31,12 +33,14 @@ private:
         : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {}
 
     Status follow();
-    Result<std::vector<Key128>> ranked_by_vector(std::string_view query, size_t n_max) const;
+    Status check_embedder() const;
+    std::vector<Key128> ranked_by_vector(std::span<const float> query, size_t n_max) const;
 
     const std::unique_ptr<CollectionDatabase> collection_;
     const TextEmbedder& embedder_;
     const std::unique_ptr<VectorIndex> vectors_;
     std::unordered_set<Key128, Key128Hash> known_;  // what vectors_ holds
+    int64_t n_foreign_ = 0;                         // chunks without a vector of this embedder
     int64_t version_ = -1;                          // of the collection, when it was read
 };
 

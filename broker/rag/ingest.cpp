@@ -54,16 +54,18 @@ public:
         if (!walk.ok()) return walk.error();
         n_all_ = walk->files.size();
         for (const std::string& warning : walk->warnings) warn(warning);
-        Status done = prepare();
+        Status done = read_known();
         if (done.ok()) done = take_all(walk->files);
         if (done.ok()) done = remove_gone(*walk);
+        if (done.ok()) done = embed_anew();
         return finish(done);
     }
 
     Result<IngestReport> run(std::span<const TextDocument> texts) {
         n_all_ = texts.size();
-        Status done = prepare();
+        Status done = read_known();
         if (done.ok()) done = take_all(texts);
+        if (done.ok()) done = embed_anew();
         return finish(done);
     }
 
@@ -79,31 +81,10 @@ private:
     }
 
     // kCancelled where the listener wants no more.
-    Status tell_progress() {
-        if (!listener_.progress || listener_.progress(n_done_, n_all_)) return {};
+    Status tell_progress(size_t n_done, size_t n_all) {
+        if (!listener_.progress || listener_.progress(n_done, n_all)) return {};
         report_.cancelled = true;
         return Error{ErrorCode::kCancelled, "ingesting was cancelled"};
-    }
-
-    Status prepare() {
-        Status done = embed_missing();
-        return done.ok() ? read_known() : done;
-    }
-
-    // Chunks that another embedder was used for.
-    Status embed_missing() {
-        for (;;) {
-            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
-            if (!texts.ok()) return texts.error();
-            if (texts->empty()) return {};
-            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
-            std::vector<std::string_view> views;
-            for (const CollectionDatabase::ChunkText& each : *texts) views.push_back(each.text);
-            const Result<std::vector<float>> vectors = embedder_.embed(views);
-            if (!vectors.ok()) return vectors.error();
-            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
-            if (!set.ok()) return set;
-        }
     }
 
     Status read_known() {
@@ -122,11 +103,11 @@ private:
     template <class Documents>
     Status take_all(const Documents& documents) {
         for (const auto& document : documents) {
-            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
+            if (Status wanted = tell_progress(n_done_, n_all_); !wanted.ok()) return wanted;
             if (Status taken = take(document); !taken.ok()) return taken;
             ++n_done_;
         }
-        return tell_progress();
+        return tell_progress(n_done_, n_all_);
     }
 
     Status take(const DocumentFile& file) {
@@ -193,7 +174,7 @@ private:
             vectors.insert(vectors.end(), some->begin(), some->end());
             chunks = chunks.subspan(texts.size());
             if (chunks.empty()) break;
-            if (Status wanted = tell_progress(); !wanted.ok()) return wanted.error();
+            if (Status wanted = tell_progress(n_done_, n_all_); !wanted.ok()) return wanted.error();
         }
         return vectors;
     }
@@ -213,6 +194,27 @@ private:
             ++report_.n_removed;
         }
         return {};
+    }
+
+    Status embed_anew() {
+        const Result<int64_t> n_all = collection_.n_without_vector(embedder_.fingerprint());
+        if (!n_all.ok()) return n_all.error();
+        for (;;) {
+            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
+            if (!texts.ok()) return texts.error();
+            if (texts->empty()) return {};
+            std::vector<std::string_view> views;
+            for (const CollectionDatabase::ChunkText& each : *texts) views.push_back(each.text);
+            const Result<std::vector<float>> vectors = embedder_.embed(views);
+            if (!vectors.ok()) return vectors.error();
+            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
+            if (!set.ok()) return set;
+            report_.n_embedded_anew += texts->size();
+            Status wanted =
+                tell_progress(report_.n_embedded_anew,
+                              std::max(report_.n_embedded_anew, static_cast<size_t>(*n_all)));
+            if (!wanted.ok()) return wanted;
+        }
     }
 
     CollectionDatabase& collection_;

@@ -17,10 +17,11 @@ std::string text_path(std::string_view name);
 
 // Brings a collection up to what stands at `paths` now: new files are added, changed ones replaced,
 // unchanged ones left alone (by size and time; where these differ, by content), and documents whose
-// file is gone from there removed. Each file is one transaction, so that it may be ended at any
+// file is gone from there removed. Then whatever has vectors of another embedder gets new ones,
+// from the texts that are stored. Each file is one transaction, so that it may be ended at any
 // time, and the next call goes on to the same state; cancelled, it removes nothing. A file that
 // can't be read is warned of, and what the collection had of it stays. Fails where the collection
-// can't be written, or a path does not exist.
+// can't be written, a path does not exist, or the embedder fails.
 Result<IngestReport> ingest_files(CollectionDatabase& collection, const TextEmbedder& embedder,
                                   std::span<const std::filesystem::path> paths,
                                   const IngestListener& listener);

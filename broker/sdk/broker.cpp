@@ -7,9 +7,9 @@
 
 #include "broker/cache_folder.h"
 #include "broker/local_stack.h"
+#include "broker/rag/embedder_choice.h"
 #include "broker/sdk/local_collection.h"
 #include "broker/wire/messages.h"
-#include "index/hashed_embedder.h"
 
 namespace spolia {
 namespace {
@@ -22,6 +22,10 @@ Config to_config(const BrokerOptions& options) {
     config.model.n_threads = options.n_threads;
     config.model.n_gpu_layers = options.n_gpu_layers;
     config.cache.directory = options.cache_directory;
+    config.embedding.model = options.embedding_model;
+    config.embedding.url = options.embedding_url;
+    config.embedding.name = options.embedding_name;
+    config.embedding.key_env = options.embedding_key_env;
     config.cache.ram_bytes_max = options.ram_bytes_max;
     config.reuse.fidelity = options.fidelity;
     config.reuse.policy = options.policy;
@@ -134,11 +138,15 @@ Broker::Broker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Broker::~Broker() = default;
 
 Result<std::unique_ptr<Broker>> Broker::open(const BrokerOptions& options) {
-    Result<LocalStack> stack = open_local_stack(to_config(options));
+    const Config config = to_config(options);
+    Result<std::unique_ptr<TextEmbedder>> embedder =
+        open_embedder(config.embedding, EmbedderUse::kServe);
+    if (!embedder) return embedder.error();
+    Result<LocalStack> stack = open_local_stack(config);
     if (!stack) return stack.error();
     return std::unique_ptr<Broker>(
-        new Broker(std::make_unique<Impl>(std::move(stack).value(), make_hashed_embedder(),
-                                          collections_folder(options.cache_directory))));
+        new Broker(std::make_unique<Impl>(std::move(stack).value(), std::move(embedder).value(),
+                                          collections_folder(config.cache.directory))));
 }
 
 Result<int32_t> Broker::add_document(const std::string& text, const std::string& tenant) {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import {
   appendFileSync,
   copyFileSync,
@@ -107,6 +108,74 @@ test('retrieve, and chat with what was retrieved', async (t) => {
   assert.equal((await ingest(docs, cache)).removed, 1);
   const { data: left } = await server.post('/v1/retrieve', ask);
   assert.ok(left.every(({ source }) => source === 'docs/animals.md'));
+});
+
+// An OpenAI-compatible server whose vectors say which letters a text has.
+async function embeddingServer(t, key) {
+  const seen = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const piece of request) body += piece;
+    seen.push(request.url);
+    const allowed = request.headers.authorization === `Bearer ${key}`;
+    response.statusCode = allowed ? 200 : 401;
+    if (!allowed) return response.end(JSON.stringify({ error: { message: 'who are you?' } }));
+    const data = JSON.parse(body).input.map((text, index) => ({
+      index,
+      embedding: [...'abcdefghijklmnopqrstuvwxyz'].map((c) => text.toLowerCase().split(c).length - 1),
+    }));
+    response.end(JSON.stringify({ data: data.reverse() }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return { url: `http://127.0.0.1:${server.address().port}/v1`, seen };
+}
+
+test('embedders of the collection and of the server', async (t) => {
+  const { folder, docs, cache } = workplace(t);
+  writeNotes(docs);
+  const ask = { collection: 'notes', query: 'Which fee is for late taxes?', k: 3 };
+  const take = async (args, env = {}) => {
+    const { code, stdout, stderr } = await run([...ingestArgs(docs, cache), ...args], { env });
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  let server;
+  const serve = async (args, env) => {
+    await server?.stop();
+    server = await Server.start(t, { args: ['--cache-dir', cache, ...args], env });
+  };
+
+  const local = ['--embedding-model', model];
+  assert.equal((await take(local)).embedded_anew, 0);
+  await serve(local);
+  assert.equal((await server.post('/v1/retrieve', ask)).data.length, 3);
+  await serve([]);
+  const { status, body } = await server.ask('POST', '/v1/retrieve', ask);
+  assert.equal(status, 400);
+  assert.match(body.error.message, /3 of the collection's 3 chunks .*--embedding-/);
+  assert.equal((await server.get('/v1/collections')).data.length, 1);
+
+  // Ingested with this server's embedder, it is searched again, and no file was read.
+  const { embedded_anew, bytes_read } = await take([]);
+  assert.deepEqual({ embedded_anew, bytes_read }, { embedded_anew: 3, bytes_read: 0 });
+  assert.equal((await server.post('/v1/retrieve', ask)).data[0].heading, 'Office');
+
+  const { url, seen } = await embeddingServer(t, 'SECRET');
+  const config = join(folder, 'spolia.toml');
+  writeFileSync(config, `[embedding]\nurl = "${url}"\nname = "letters"\nkey_env = "LETTERS_KEY"\n`);
+  const refused = await run([...ingestArgs(docs, cache), '--config', config], {
+    env: { LETTERS_KEY: 'WRONG' },
+  });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /\/v1\/embeddings: status 401: who are you\?/);
+  assert.doesNotMatch(refused.stderr, /WRONG/);
+  const env = { LETTERS_KEY: 'SECRET' };
+  assert.equal((await take(['--config', config], env)).embedded_anew, 3);
+  await serve(['--config', config], env);
+  assert.equal((await server.post('/v1/retrieve', ask)).data[0].heading, 'Office');
+  assert.ok(seen.every((path) => path === '/v1/embeddings'));
 });
 
 test('tenants and names', async (t) => {

@@ -41,9 +41,11 @@ struct DocumentInfo {
 struct IngestReport {
     size_t n_added = 0;
     size_t n_replaced = 0;
-    size_t n_unchanged = 0;             // skipped: the collection has them as they are
-    size_t n_removed = 0;               // their files are gone
-    size_t n_failed = 0;                // no documents; what the collection had of them stays
+    size_t n_unchanged = 0;  // skipped: the collection has them as they are
+    size_t n_removed = 0;    // their files are gone
+    size_t n_failed = 0;     // no documents; what the collection had of them stays
+    // Chunks of documents that did not change, whose vectors were another embedder's.
+    size_t n_embedded_anew = 0;
     uint64_t bytes_read = 0;            // of files and texts
     bool cancelled = false;             // what is counted is in the collection, the rest is not
     std::vector<std::string> warnings;  // "PATH: what": of each that failed, and of links passed by
@@ -53,7 +55,7 @@ struct IngestReport {
 using OnProgress = std::function<bool(size_t n_done, size_t n_all)>;
 
 struct IngestListener {
-    OnProgress progress;  // documents
+    OnProgress progress;  // documents, then chunks embedded anew
     // Each of the report's warnings, as it comes up.
     std::function<void(const std::string& what)> warn;
 };
@@ -124,7 +126,8 @@ public:
     virtual Result<CollectionSize> size() const = 0;
 
     // The k (1 to 64) chunks that fit a query best; fewer where no others share anything with it.
-    // kInvalidArgument: an empty query, or another k.
+    // kInvalidArgument: an empty query, or another k. kUnsupported: chunks have vectors of another
+    // embedder than the broker's; to ingest or add anything gives them new ones.
     virtual Result<std::vector<ScoredChunk>> retrieve(
         const std::string& query, int32_t k = 4,
         ChunkOrder order = ChunkOrder::kBestFirst) const = 0;

@@ -126,6 +126,25 @@ TEST_F(CollectionTest, NeverMixesEmbedders) {
     EXPECT_TRUE(collection->keys(other.fingerprint())->empty());
 }
 
+TEST_F(CollectionTest, SearchesNothingOfAnotherEmbedder) {
+    const test::WordEmbedder other(3);
+    const auto writer = open();
+    put(*writer, "/a", {"The otter swims."});
+    const auto search = CollectionSearch::open(open(), kEmbedder);
+    ASSERT_TRUE(search.ok()) << search.error().message;
+    EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 1u);
+    put(*writer, "/b", {"The otter sleeps.", "The heron flies."}, other);
+    const auto refused = (*search)->search("otter", 9);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(refused.error().message.find("2 of the collection's 3 chunks"), 0u)
+        << refused.error().message;
+    EXPECT_NE(refused.error().message.find("--embedding-"), std::string::npos) << "what to do";
+    EXPECT_EQ((*search)->size()->n_chunks, 3) << "it is still listed";
+    put(*writer, "/b", {"The otter sleeps."});
+    EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 2u);
+}
+
 TEST_F(CollectionTest, RefusesOtherFiles) {
     const auto file = folder_.path / "x.db";
     std::ofstream(file) << std::string(5000, 'x');

@@ -33,10 +33,12 @@ protected:
         std::ofstream(docs_ / name, std::ios::binary) << text;
     }
 
+    IngestReport take(std::vector<fs::path> paths = {}) { return take_with(embedder_, paths); }
     // Cancels in front of document `n_max`.
-    IngestReport take(std::vector<fs::path> paths = {}, size_t n_max = SIZE_MAX) {
+    IngestReport take_with(const TextEmbedder& embedder, std::vector<fs::path> paths = {},
+                           size_t n_max = SIZE_MAX) {
         if (paths.empty()) paths = {docs_};
-        return report_of(ingest_files(*collection_, embedder_, paths, listener(n_max)));
+        return report_of(ingest_files(*collection_, embedder, paths, listener(n_max)));
     }
     IngestReport take_texts(const std::vector<TextDocument>& texts) {
         return report_of(ingest_texts(*collection_, embedder_, texts, listener(SIZE_MAX)));
@@ -104,6 +106,28 @@ TEST_F(IngestTest, FollowsTheFiles) {
     EXPECT_EQ(report.n_unchanged, 2u);
     EXPECT_GT(report.bytes_read, 0u);
     EXPECT_EQ(take().bytes_read, 0u);
+}
+
+TEST_F(IngestTest, EmbedsAnewForAnotherEmbedder) {
+    const test::WordEmbedder other(3);
+    write("a.md", "# A\n\nOtters swim.\n\n# B\n\nHerons fly.");
+    write("b.txt", "Taxes are due.");
+    EXPECT_EQ(take().n_embedded_anew, 0u);
+    write("b.txt", "Taxes are paid.");
+    const IngestReport report = take_with(other);
+    EXPECT_EQ(report.n_embedded_anew, 2u) << "what is read anew is embedded once";
+    EXPECT_EQ(report.n_unchanged, 1u);
+    EXPECT_EQ(*collection_->n_without_vector(other.fingerprint()), 0);
+    EXPECT_EQ(*collection_->n_without_vector(embedder_.fingerprint()), 3);
+    const auto keys = collection_->keys(other.fingerprint());
+    ASSERT_EQ(keys->size(), 3u);
+    for (const Key128& key : *keys) {
+        const std::string text = (*collection_->chunk(key))->text;
+        const std::string_view view = text;
+        EXPECT_EQ(*collection_->vector(key, other.fingerprint()), *other.embed({&view, 1}));
+    }
+    EXPECT_EQ(take_with(other).n_embedded_anew, 0u);
+    EXPECT_EQ(take().n_embedded_anew, 3u) << "and back";
 }
 
 TEST_F(IngestTest, RemovesOnlyBelowWhatIsNamed) {
@@ -219,7 +243,7 @@ TEST_F(IngestTest, StopsWhereItIsTold) {
     take();
     write("9.txt", "Herons fly.");
     fs::remove(docs_ / "0.txt");
-    const IngestReport report = take({}, 3);
+    const IngestReport report = take_with(embedder_, {}, 3);
     EXPECT_TRUE(report.cancelled);
     EXPECT_EQ(report.n_unchanged, 3u);
     EXPECT_EQ(report.n_removed, 0u) << "what is gone was not looked for to the end";
@@ -246,16 +270,12 @@ TEST_F(IngestTest, StopsWithinADocument) {
     EXPECT_EQ(collection_->size()->n_chunks, 300);
 }
 
-TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
-    write("a.txt", "Otters swim.");
-    take();
+TEST_F(IngestTest, GivesTextsTheVectorsOfItsEmbedder) {
+    take_texts({{"otters", "Otters swim."}});
     const test::WordEmbedder other(3);
-    const fs::path paths[] = {docs_};
-    const IngestListener silent{.progress = [](size_t, size_t) { return true; },
-                                .warn = [](const std::string&) {}};
-    const auto report = ingest_files(*collection_, other, paths, silent);
-    ASSERT_TRUE(report.ok());
-    EXPECT_EQ(report->n_unchanged, 1u);
+    const auto report = ingest_texts(*collection_, other, {}, {});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_EQ(report->n_embedded_anew, 1u);
     EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
 }
 
