@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
     spolia::BrokerOptions options;
     options.model_path = argv[1];
     options.cache_directory = argv[2];
+    options.embedding_model = argv[1];  // any model makes vectors
     options.n_threads = 1;
     const spolia::Status status = answer(options);
     if (!status.ok()) std::fprintf(stderr, "%s\n", status.error().message.c_str());
