@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "adapters/llama/model.h"
+#include "broker/cache_folder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/own_models.h"

@@ -20,7 +20,7 @@ constexpr size_t kQueryBytesMax = 8192;
 }  // namespace
 
 Result<std::unique_ptr<CollectionSearch>> CollectionSearch::open(
-    std::unique_ptr<Collection> collection, const TextEmbedder& embedder) {
+    std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder) {
     Result<std::unique_ptr<VectorIndex>> vectors =
         VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims());
     if (!vectors.ok()) return vectors.error();

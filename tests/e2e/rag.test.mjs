@@ -21,7 +21,7 @@ import { temporaryFolder } from './support/folder.mjs';
 import { cleanEnvironment, run } from './support/program.mjs';
 import { makeRandom, makeSeed, makeText } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
-import { model, packages, program, sampleModel } from './support/settings.mjs';
+import { model, packages, program, ragExample, sampleModel } from './support/settings.mjs';
 
 const kOtters = 'The otter swims in the cold river and eats crabs. '.repeat(6);
 const kHerons = 'The heron stands on one leg at the pond and waits. '.repeat(6);
@@ -296,6 +296,57 @@ test('the example with curl', { skip: sampleModel === '' }, async () => {
   assert.match(found.data[0].text, /anchor/i);
   assert.equal(first.spolia.retrieved.length, 2);
   assert.ok(again.spolia.tokens.shifted > 0, JSON.stringify(again.spolia));
+});
+
+test('the example with the SDK', async (t) => {
+  const { docs, cache } = workplace(t);
+  writeNotes(docs);
+  const args = [model, cache, 'Where does the otter swim?', docs];
+  const { code, stdout, stderr } = await run(args, { command: ragExample });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^2 added, 0 replaced, 0 unchanged, 0 removed, 0 failed$/m);
+  assert.match(stdout, /^0\.03\d\d docs\/animals\.md: Animals > Otters$/m);
+  const reused = [...stdout.matchAll(/, (\d+) reused, /g)].map(([, count]) => Number(count));
+  assert.equal(reused[0], 0, stdout);
+  assert.ok(reused[1] > 0, stdout);
+
+  // The command and the program are at home in one collection.
+  rmSync(join(docs, 'office.html'));
+  writeFileSync(join(docs, 'pond.txt'), kHerons);
+  const { added, unchanged, removed, documents } = await ingest(docs, cache, { name: 'rag_sdk' });
+  assert.deepEqual({ added, unchanged, removed, documents }, { added: 1, unchanged: 1, removed: 1, documents: 3 });
+  const again = await run(args, { command: ragExample });
+  assert.match(again.stdout, /^0 added, 0 replaced, 2 unchanged, 0 removed, 0 failed$/m);
+  assert.match(again.stdout, /Animals > Otters \(warm\)$/m);
+  const usage = await run([], { command: ragExample });
+  assert.equal(usage.code, 2);
+});
+
+test('the SDK and the program at the same time', async (t) => {
+  const { docs, cache } = workplace(t);
+  const random = makeRandom(makeSeed(t));
+  for (let i = 0; i < 60; ++i) writeFileSync(join(docs, `${i}.txt`), makeText(random, 300));
+  writeNotes(docs);
+  const args = [model, cache, 'Where does the otter swim?', docs];
+  // Both take the same folder into the same collection.
+  const [example, command] = await Promise.all([
+    run(args, { command: ragExample, timeout: 300_000 }),
+    run(ingestArgs(docs, cache, 'rag_sdk')),
+  ]);
+  assert.equal(example.code, 0, example.stderr);
+  assert.equal(command.code, 0, command.stderr);
+  const whole = await ingest(docs, cache, { name: 'rag_sdk' });
+  assert.deepEqual([whole.unchanged, whole.documents], [62, 63]);
+  await ingest(docs, cache, { name: 'alone' });
+
+  // The KV of a cache folder is one process's at a time.
+  const server = await Server.start(t, { args: ['--cache-dir', cache] });
+  const refused = await run(args, { command: ragExample });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /another process uses it/);
+  const { data } = await server.get('/v1/collections');
+  const [alone, both] = data;
+  assert.equal(both.chunks, alone.chunks + 1, 'the note');
 });
 
 test('the example with LangChain', async (t) => {
