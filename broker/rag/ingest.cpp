@@ -81,8 +81,8 @@ private:
     }
 
     // kCancelled where the listener wants no more.
-    Status tell_progress(size_t n_done, size_t n_all) {
-        if (!listener_.progress || listener_.progress(n_done, n_all)) return {};
+    Status tell_progress() {
+        if (!listener_.progress || listener_.progress(n_done_, n_all_)) return {};
         report_.cancelled = true;
         return Error{ErrorCode::kCancelled, "ingesting was cancelled"};
     }
@@ -103,11 +103,11 @@ private:
     template <class Documents>
     Status take_all(const Documents& documents) {
         for (const auto& document : documents) {
-            if (Status wanted = tell_progress(n_done_, n_all_); !wanted.ok()) return wanted;
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
             if (Status taken = take(document); !taken.ok()) return taken;
             ++n_done_;
         }
-        return tell_progress(n_done_, n_all_);
+        return tell_progress();
     }
 
     Status take(const DocumentFile& file) {
@@ -174,7 +174,7 @@ private:
             vectors.insert(vectors.end(), some->begin(), some->end());
             chunks = chunks.subspan(texts.size());
             if (chunks.empty()) break;
-            if (Status wanted = tell_progress(n_done_, n_all_); !wanted.ok()) return wanted.error();
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted.error();
         }
         return vectors;
     }
@@ -196,9 +196,11 @@ private:
         return {};
     }
 
+    // Chunks that another embedder was used for.
     Status embed_anew() {
         const Result<int64_t> n_all = collection_.n_without_vector(embedder_.fingerprint());
         if (!n_all.ok()) return n_all.error();
+        n_all_ = static_cast<size_t>(*n_all);
         for (;;) {
             const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
             if (!texts.ok()) return texts.error();
@@ -209,11 +211,8 @@ private:
             if (!vectors.ok()) return vectors.error();
             Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
             if (!set.ok()) return set;
-            report_.n_embedded_anew += texts->size();
-            Status wanted =
-                tell_progress(report_.n_embedded_anew,
-                              std::max(report_.n_embedded_anew, static_cast<size_t>(*n_all)));
-            if (!wanted.ok()) return wanted;
+            n_done_ = report_.n_embedded_anew += texts->size();
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
         }
     }
 

@@ -22,11 +22,11 @@ Config to_config(const BrokerOptions& options) {
     config.model.n_threads = options.n_threads;
     config.model.n_gpu_layers = options.n_gpu_layers;
     config.cache.directory = options.cache_directory;
+    config.cache.ram_bytes_max = options.ram_bytes_max;
     config.embedding.model = options.embedding_model;
     config.embedding.url = options.embedding_url;
     config.embedding.name = options.embedding_name;
     config.embedding.key_env = options.embedding_key_env;
-    config.cache.ram_bytes_max = options.ram_bytes_max;
     config.reuse.fidelity = options.fidelity;
     config.reuse.policy = options.policy;
     config.reuse.recompute_ratio = options.recompute_ratio;
@@ -144,9 +144,8 @@ Result<std::unique_ptr<Broker>> Broker::open(const BrokerOptions& options) {
     if (!embedder) return embedder.error();
     Result<LocalStack> stack = open_local_stack(config);
     if (!stack) return stack.error();
-    return std::unique_ptr<Broker>(
-        new Broker(std::make_unique<Impl>(std::move(stack).value(), std::move(embedder).value(),
-                                          collections_folder(config.cache.directory))));
+    return std::unique_ptr<Broker>(new Broker(std::make_unique<Impl>(
+        *std::move(stack), *std::move(embedder), collections_folder(options.cache_directory))));
 }
 
 Result<int32_t> Broker::add_document(const std::string& text, const std::string& tenant) {

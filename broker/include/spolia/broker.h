@@ -25,14 +25,12 @@ struct BrokerOptions {
     // others may write meanwhile, as `spolia ingest` does; without it in the user's cache folder,
     // as the command's are.
     std::string cache_directory;
-    // What makes the vectors of collections: a GGUF embedding model; or an OpenAI-compatible
-    // server, with its model's name and the environment variable that holds its key, where it takes
-    // these; else counts of words and characters. `spolia ingest` has the same as flags.
-    std::string embedding_model;
-    std::string embedding_url;
-    std::string embedding_name;
-    std::string embedding_key_env;
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
+    // What makes the vectors of collections: a GGUF embedding model, or an OpenAI-compatible server
+    // (http://...), the name of its model, and the environment variable with its key. All empty: an
+    // embedder that needs no model and knows words, not meanings.
+    std::string embedding_model;
+    std::string embedding_url, embedding_name, embedding_key_env;
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
     // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | anchors

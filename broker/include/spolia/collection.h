@@ -44,7 +44,7 @@ struct IngestReport {
     size_t n_unchanged = 0;  // skipped: the collection has them as they are
     size_t n_removed = 0;    // their files are gone
     size_t n_failed = 0;     // no documents; what the collection had of them stays
-    // Chunks of documents that did not change, whose vectors were another embedder's.
+    // Chunks of unchanged documents whose vectors were another embedder's, and are new now.
     size_t n_embedded_anew = 0;
     uint64_t bytes_read = 0;            // of files and texts
     bool cancelled = false;             // what is counted is in the collection, the rest is not
@@ -55,7 +55,7 @@ struct IngestReport {
 using OnProgress = std::function<bool(size_t n_done, size_t n_all)>;
 
 struct IngestListener {
-    OnProgress progress;  // documents, then chunks embedded anew
+    OnProgress progress;  // documents, then chunks that are embedded anew
     // Each of the report's warnings, as it comes up.
     std::function<void(const std::string& what)> warn;
 };

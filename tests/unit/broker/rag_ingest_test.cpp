@@ -33,8 +33,10 @@ protected:
         std::ofstream(docs_ / name, std::ios::binary) << text;
     }
 
-    IngestReport take(std::vector<fs::path> paths = {}) { return take_with(embedder_, paths); }
     // Cancels in front of document `n_max`.
+    IngestReport take(std::vector<fs::path> paths = {}, size_t n_max = SIZE_MAX) {
+        return take_with(embedder_, std::move(paths), n_max);
+    }
     IngestReport take_with(const TextEmbedder& embedder, std::vector<fs::path> paths = {},
                            size_t n_max = SIZE_MAX) {
         if (paths.empty()) paths = {docs_};
@@ -243,7 +245,7 @@ TEST_F(IngestTest, StopsWhereItIsTold) {
     take();
     write("9.txt", "Herons fly.");
     fs::remove(docs_ / "0.txt");
-    const IngestReport report = take_with(embedder_, {}, 3);
+    const IngestReport report = take({}, 3);
     EXPECT_TRUE(report.cancelled);
     EXPECT_EQ(report.n_unchanged, 3u);
     EXPECT_EQ(report.n_removed, 0u) << "what is gone was not looked for to the end";
@@ -276,6 +278,19 @@ TEST_F(IngestTest, GivesTextsTheVectorsOfItsEmbedder) {
     const auto report = ingest_texts(*collection_, other, {}, {});
     ASSERT_TRUE(report.ok()) << report.error().message;
     EXPECT_EQ(report->n_embedded_anew, 1u);
+    EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
+}
+
+TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
+    write("a.txt", "Otters swim.");
+    take();
+    const test::WordEmbedder other(3);
+    const fs::path paths[] = {docs_};
+    const IngestListener silent{.progress = [](size_t, size_t) { return true; },
+                                .warn = [](const std::string&) {}};
+    const auto report = ingest_files(*collection_, other, paths, silent);
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report->n_unchanged, 1u);
     EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
 }
 
