@@ -190,7 +190,10 @@ bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
             unavailable.push_back(block.key);
             return false;
         }
-        if (block.on_disk) {
+        // Several runs may come from one block: the first of them has it loaded.
+        const auto& placed = pinned.blocks;
+        if (block.on_disk &&
+            std::ranges::find(placed, &*held, &PlacedBlock::block) == placed.end()) {
             MutexLock lock(state_.mutex);
             state_.costs.observe_load(static_cast<int32_t>(of_block.size()),
                                       ms_between(begin, Clock::now()));
