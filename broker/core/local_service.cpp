@@ -301,9 +301,7 @@ Result<std::unique_ptr<Service>> open_service(std::unique_ptr<Engine> engine,
                                               std::unique_ptr<const TextModel> text,
                                               ServiceOptions options) {
     const ModelInfo& model = engine->info();
-    if (const Result<ReusePolicy> policy = resolve_reuse({}, options.reuse, model); !policy) {
-        return policy.error();
-    }
+    if (Status served = check_defaults(options.reuse, model); !served) return served.error();
     Result<std::unique_ptr<BlockStore>> store =
         BlockStore::open(options.store, model.fingerprint, model.kv);
     if (!store) return std::move(store).error();
