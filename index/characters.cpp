@@ -1,7 +1,5 @@
 #include "index/characters.h"
 
-#include "index/lines.h"
-
 namespace spolia {
 namespace {
 
@@ -24,18 +22,10 @@ bool is_mark(uint32_t code) {
            (code >= 0x1f000 && code <= 0x1faff);
 }
 
-CharacterKind ascii_kind(char c) {
-    if (is_digit(c)) return CharacterKind::kDigit;
-    if (c == '_') return CharacterKind::kUnderscore;
-    if (!is_letter(c)) return CharacterKind::kOther;
-    return c >= 'A' && c <= 'Z' ? CharacterKind::kUpper : CharacterKind::kLetter;
-}
-
 }  // namespace
 
-Character character_at(std::string_view text) {
+Character wide_character_at(std::string_view text) {
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-    if (is_ascii(text[0])) return {ascii_kind(text[0]), 1, byte(0)};
     const size_t n = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc2 ? 2 : 1;
     if (n == 1 || text.size() < n) return {CharacterKind::kLetter, 1, byte(0)};
     uint32_t code = byte(0) & (0xffu >> (n + 1));

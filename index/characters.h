@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "index/lines.h"
+
 namespace spolia {
 
 // What a character means for words.
@@ -22,7 +24,19 @@ struct Character {
     uint32_t code = 0;  // of Unicode; the byte itself where it is not UTF-8
 };
 
+// Of a text whose first byte is not ASCII.
+Character wide_character_at(std::string_view text);
+
 // The character at the start of a text that is not empty. A byte that is not UTF-8 is a letter.
-Character character_at(std::string_view text);
+inline Character character_at(std::string_view text) {
+    const char c = text[0];
+    if (!is_ascii(c)) return wide_character_at(text);
+    const CharacterKind kind = c >= 'a' && c <= 'z'   ? CharacterKind::kLetter
+                               : c >= 'A' && c <= 'Z' ? CharacterKind::kUpper
+                               : is_digit(c)          ? CharacterKind::kDigit
+                               : c == '_'             ? CharacterKind::kUnderscore
+                                                      : CharacterKind::kOther;
+    return {kind, 1, static_cast<uint32_t>(c)};
+}
 
 }  // namespace spolia

@@ -230,7 +230,9 @@ private:
         for (const FeatureCounts::Feature& feature : features_.all()) {
             const float value = feature.weight * embedder_.count_weight(feature.count);
             const size_t dim = (feature.hash >> 32) * vector.size() >> 32;
-            vector[dim] += feature.hash & 1 ? value : -value;
+            // A branch would be guessed wrong every other time.
+            const float sign = static_cast<float>(feature.hash & 1) * 2 - 1;
+            vector[dim] += sign * value;
         }
         features_.clear();
         words_.clear();

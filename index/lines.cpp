@@ -32,18 +32,6 @@ bool is_wide_punctuation(std::string_view three) {
 
 }  // namespace
 
-bool is_ascii(char byte) { return static_cast<unsigned char>(byte) < 0x80; }
-
-bool is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
-
-bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
-
-bool is_letter(char byte) { return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z'); }
-
-char to_lower(char byte) {
-    return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
-}
-
 std::string_view trim_spaces(std::string_view text) {
     while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
     while (!text.empty() && is_space(text.back())) text.remove_suffix(1);

@@ -12,11 +12,17 @@ namespace spolia {
 
 // Text is bytes: any input is safe, and what is not valid UTF-8 counts as letters.
 
-bool is_ascii(char byte);
-bool is_space(char byte);  // ASCII white space
-bool is_digit(char byte);
-bool is_letter(char byte);  // ASCII
-char to_lower(char byte);   // ASCII; others stay
+inline bool is_ascii(char byte) { return static_cast<unsigned char>(byte) < 0x80; }
+// ASCII's, these three.
+inline bool is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
+inline bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
+inline bool is_letter(char byte) {
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+// ASCII; others stay.
+inline char to_lower(char byte) {
+    return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
+}
 std::string_view trim_spaces(std::string_view text);
 
 // Bytes of the punctuation mark (ASCII, or a three-byte one such as 。) that the text starts or

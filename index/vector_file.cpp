@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -138,50 +137,69 @@ Status put_partition(FrameWriter& writer, const StoredPartition& partition) {
     return writer.put_frames(bytes_of(graph.links));
 }
 
-std::shared_ptr<VectorRows> take_rows(FrameReader& reader, uint64_t n_rows, size_t n_dims) {
-    auto rows = std::make_shared<VectorRows>(n_dims);
-    std::vector<float> vector(n_dims);
-    while (rows->size() < n_rows) {
-        ByteReader frame(reader.take_frame());
-        const uint64_t n_wanted = std::min<uint64_t>(kRowsPerFrame, n_rows - rows->size());
+Error unusable(const std::filesystem::path& path, const char* how) {
+    return {ErrorCode::kCorrupt, "the index of vectors in " + path.string() + " is " + how};
+}
+
+// Takes partitions out of a file behind its head.
+class PartitionReader {
+public:
+    PartitionReader(const std::filesystem::path& path, FrameReader& frames, size_t n_dims,
+                    const std::shared_ptr<VectorMemory>& memory)
+        : path_(path), frames_(frames), n_dims_(n_dims), memory_(memory) {}
+
+    Result<StoredPartition> take();
+
+private:
+    Status take_rows(VectorRows& rows, uint64_t n_rows);
+    Error damaged() const { return unusable(path_, "damaged"); }
+
+    const std::filesystem::path& path_;
+    FrameReader& frames_;
+    const size_t n_dims_;
+    const std::shared_ptr<VectorMemory>& memory_;
+};
+
+Status PartitionReader::take_rows(VectorRows& rows, uint64_t n_rows) {
+    std::vector<float> vector(n_dims_);
+    while (rows.size() < n_rows) {
+        ByteReader frame(frames_.take_frame());
+        const uint64_t n_wanted = std::min<uint64_t>(kRowsPerFrame, n_rows - rows.size());
         for (uint64_t i = 0; i < n_wanted; ++i) {
             const Key128 id = frame.take_key();
             const auto alive = frame.take<uint8_t>();
-            const std::string_view floats = frame.take_bytes(n_dims * sizeof(float));
-            if (!frame.ok()) return nullptr;
+            const std::string_view floats = frame.take_bytes(n_dims_ * sizeof(float));
+            if (!frame.ok()) return damaged();
             std::memcpy(vector.data(), floats.data(), floats.size());
-            rows->append(id, vector);
-            if (alive == 0) rows->remove(rows->size() - 1, 0);
+            if (Status added = rows.append(id, vector); !added) return added;
+            if (alive == 0) rows.remove(rows.size() - 1, 0);
         }
-        if (!frame.done()) return nullptr;
+        if (!frame.done()) return damaged();
     }
-    return rows;
+    return {};
 }
 
-std::optional<StoredPartition> take_partition(FrameReader& reader, size_t n_dims) {
-    ByteReader head(reader.take_frame());
+Result<StoredPartition> PartitionReader::take() {
+    ByteReader head(frames_.take_frame());
     StoredPartition partition;
     partition.key = head.take_key();
     const auto n_rows = head.take<uint64_t>();
     const auto n_graph_rows = head.take<uint64_t>();
     const auto n_links = head.take<uint64_t>();
     const auto entry = head.take<int32_t>();
-    if (!head.done() || n_graph_rows > n_rows) return std::nullopt;
-    partition.rows = take_rows(reader, n_rows, n_dims);
-    if (!partition.rows) return std::nullopt;
+    if (!head.done() || n_graph_rows > n_rows) return damaged();
+    partition.rows = std::make_shared<VectorRows>(n_dims_, memory_);
+    if (Status taken = take_rows(*partition.rows, n_rows); !taken) return taken.error();
     partition.n_rows = partition.rows->size();
     if (n_graph_rows == 0) return partition;
-    VectorGraph::Parts parts{entry, reader.take_frames<uint8_t>(n_graph_rows), {}};
-    parts.links = reader.take_frames<int32_t>(n_links);
-    if (!reader.ok()) return std::nullopt;
+    VectorGraph::Parts parts{entry, frames_.take_frames<uint8_t>(n_graph_rows), {}};
+    parts.links = frames_.take_frames<int32_t>(n_links);
+    if (!frames_.ok()) return damaged();
     Result<std::shared_ptr<const VectorGraph>> graph = VectorGraph::from_parts(std::move(parts));
-    if (!graph) return std::nullopt;
+    if (!graph && graph.error().code == ErrorCode::kCorrupt) return damaged();
+    if (!graph) return graph.error();
     partition.graph = *std::move(graph);
     return partition;
-}
-
-Error unusable(const std::filesystem::path& path, const char* how) {
-    return {ErrorCode::kCorrupt, "the index of vectors in " + path.string() + " is " + how};
 }
 
 }  // namespace
@@ -203,7 +221,8 @@ Status write_vector_file(const std::filesystem::path& path, const Key128& embedd
 }
 
 Result<std::vector<StoredPartition>> read_vector_file(const std::filesystem::path& path,
-                                                      const Key128& embedder, size_t n_dims) {
+                                                      const Key128& embedder, size_t n_dims,
+                                                      const std::shared_ptr<VectorMemory>& memory) {
     errno = 0;
     std::ifstream file(path, std::ios::binary);
     if (!file) {
@@ -223,10 +242,11 @@ Result<std::vector<StoredPartition>> read_vector_file(const std::filesystem::pat
     if (its_embedder != embedder || its_dims != n_dims) {
         return unusable(path, "another embedder's");
     }
+    PartitionReader from_file(path, reader, n_dims, memory);
     std::vector<StoredPartition> partitions;
     while (partitions.size() < n_partitions) {
-        std::optional<StoredPartition> partition = take_partition(reader, n_dims);
-        if (!partition) return unusable(path, "damaged");
+        Result<StoredPartition> partition = from_file.take();
+        if (!partition) return partition.error();
         partitions.push_back(*std::move(partition));
     }
     if (!reader.done()) return unusable(path, "damaged");

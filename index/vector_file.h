@@ -10,6 +10,7 @@
 #include "index/fingerprint.h"
 #include "index/result.h"
 #include "index/vector_graph.h"
+#include "index/vector_memory.h"
 #include "index/vector_rows.h"
 
 namespace spolia {
@@ -35,9 +36,10 @@ struct StoredPartition {
 Status write_vector_file(const std::filesystem::path& path, const Key128& embedder, size_t n_dims,
                          std::span<const StoredPartition> partitions);
 
-// Partitions of version 0. Fails with kNotFound without a file, kIo where it can't be read,
-// kCorrupt when it is damaged or of another embedder.
+// Partitions of version 0, their rows in `memory`. Fails with kNotFound without a file, kIo where
+// it can't be read, kCorrupt when it is damaged or of another embedder, and where `memory` does.
 Result<std::vector<StoredPartition>> read_vector_file(const std::filesystem::path& path,
-                                                      const Key128& embedder, size_t n_dims);
+                                                      const Key128& embedder, size_t n_dims,
+                                                      const std::shared_ptr<VectorMemory>& memory);
 
 }  // namespace spolia

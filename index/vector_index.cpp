@@ -12,6 +12,7 @@
 #include "index/thread_annotations.h"
 #include "index/vector_file.h"
 #include "index/vector_graph.h"
+#include "index/vector_memory.h"
 #include "index/vector_rows.h"
 #include "index/vector_view.h"
 #include "index/whole_file.h"
@@ -31,6 +32,11 @@ bool is_sparse(const VectorView& view) {
     return view.n_dead() >= kDeadMin && view.n_dead() >= view.n_rows / 3;
 }
 
+// Empty where there is no file.
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+    return file.empty() || file.has_parent_path() ? file.parent_path() : ".";
+}
+
 }  // namespace
 
 // Writers take turns under `mutex_`. What they publish stands under `views_mutex_`, which is never
@@ -38,10 +44,14 @@ bool is_sparse(const VectorView& view) {
 class VectorIndex::State {
 public:
     State(VectorIndexOptions options, const Key128& embedder, size_t n_dims)
-        : options_(std::move(options)), embedder_(embedder), n_dims_(n_dims) {}
+        : options_(std::move(options)),
+          embedder_(embedder),
+          n_dims_(n_dims),
+          memory_(std::make_shared<VectorMemory>(options_.memory_max, folder_of(options_.file))) {}
     ~State();
 
     const VectorIndexOptions& options() const { return options_; }
+    const std::shared_ptr<VectorMemory>& memory() const { return memory_; }
     // Before any other call. False: not a consistent set of partitions.
     bool take_up(std::vector<StoredPartition> stored) EXCLUDES(mutex_, views_mutex_);
     void start() {
@@ -62,7 +72,7 @@ private:
         std::unordered_map<Key128, size_t, Key128Hash> row_of;  // of those alive
         std::shared_ptr<const VectorView> view;                 // the published one
         bool queued = false;
-        bool graphless = false;  // memory did not suffice for a graph
+        bool stuck = false;  // memory did not suffice for a chore; there are no more
     };
     // What the background thread does for a partition, and what came of it.
     struct Chore {
@@ -71,13 +81,13 @@ private:
         std::shared_ptr<VectorRows> rows;  // without those removed; null: the view's stay
         std::vector<size_t> origins;       // what these rows are in the view
         std::shared_ptr<const VectorGraph> graph;
-        bool out_of_memory = false;
+        bool failed = false;
     };
 
     Partition& partition_for(const Key128& key) REQUIRES(mutex_);
-    void append(Partition& partition, VectorView& next, const Key128& id,
-                std::span<const float> vector) REQUIRES(mutex_);
-    void drop_row(Partition& partition, VectorView& next, const Key128& id) REQUIRES(mutex_);
+    Status append(Partition& partition, VectorView& next, const Key128& id,
+                  std::span<const float> vector) REQUIRES(mutex_);
+    void drop_row(Partition& partition, VectorView& next, size_t row) REQUIRES(mutex_);
     void publish(const Key128& key, Partition& partition, VectorView next) REQUIRES(mutex_)
         EXCLUDES(views_mutex_);
     void forget(const Key128& key) REQUIRES(mutex_) EXCLUDES(views_mutex_);
@@ -88,12 +98,15 @@ private:
     void work() EXCLUDES(mutex_, views_mutex_);
     std::optional<Chore> next_chore() EXCLUDES(mutex_);
     void perform(Chore& chore) const;
+    // Into rows of their own. Fails where there is no room for them.
+    Status gather_live(Chore& chore) const;
     void finish(Chore chore) EXCLUDES(mutex_, views_mutex_);
-    void replace_rows(Partition& partition, VectorView& next, Chore& chore) REQUIRES(mutex_);
+    Status replace_rows(Partition& partition, VectorView& next, Chore& chore) REQUIRES(mutex_);
 
     const VectorIndexOptions options_;
     const Key128 embedder_;
     const size_t n_dims_;
+    const std::shared_ptr<VectorMemory> memory_;
 
     Mutex save_mutex_;
     mutable Mutex mutex_;
@@ -182,28 +195,26 @@ void VectorIndex::State::forget(const Key128& key) {
 VectorIndex::State::Partition& VectorIndex::State::partition_for(const Key128& key) {
     Partition& partition = partitions_[key];
     if (!partition.rows) {
-        partition.rows = std::make_shared<VectorRows>(n_dims_);
+        partition.rows = std::make_shared<VectorRows>(n_dims_, memory_);
         partition.view =
             std::make_shared<const VectorView>(VectorView{partition.rows, nullptr, 0, 0, 0, 0});
     }
     return partition;
 }
 
-void VectorIndex::State::append(Partition& partition, VectorView& next, const Key128& id,
-                                std::span<const float> vector) {
-    partition.rows->append(id, vector);
+Status VectorIndex::State::append(Partition& partition, VectorView& next, const Key128& id,
+                                  std::span<const float> vector) {
+    if (Status appended = partition.rows->append(id, vector); !appended) return appended;
     partition.row_of[id] = partition.rows->size() - 1;
     next.n_rows = partition.rows->size();
     ++next.n_live;
+    return {};
 }
 
-void VectorIndex::State::drop_row(Partition& partition, VectorView& next, const Key128& id) {
-    const auto found = partition.row_of.find(id);
-    if (found == partition.row_of.end()) return;
-    partition.rows->remove(found->second, next.version);
+void VectorIndex::State::drop_row(Partition& partition, VectorView& next, size_t row) {
+    partition.rows->remove(row, next.version);
     --next.n_live;
-    if (found->second < next.n_in_graph()) --next.n_live_in_graph;
-    partition.row_of.erase(found);
+    if (row < next.n_in_graph()) --next.n_live_in_graph;
 }
 
 Status VectorIndex::State::add(const Key128& key, const Key128& id, std::span<const float> vector) {
@@ -217,16 +228,21 @@ Status VectorIndex::State::add(const Key128& key, const Key128& id, std::span<co
     MutexLock lock(mutex_);
     while (crowded(partition_for(key))) done_.wait(mutex_);
     Partition& partition = partition_for(key);
-    const bool known = partition.row_of.contains(id);
-    if (!known && partition.row_of.size() >= options_.partition_max) {
+    const auto found = partition.row_of.find(id);
+    const std::optional<size_t> old_row =
+        found == partition.row_of.end() ? std::nullopt : std::optional(found->second);
+    if (!old_row && partition.row_of.size() >= options_.partition_max) {
         return Error{ErrorCode::kOverloaded, "the partition is full: it holds " +
                                                  std::to_string(options_.partition_max) +
                                                  " vectors"};
     }
     VectorView next = *partition.view;
     ++next.version;
-    if (known) drop_row(partition, next, id);
-    append(partition, next, id, vector);
+    if (Status appended = append(partition, next, id, vector); !appended) {
+        if (partition.row_of.empty()) partitions_.erase(key);
+        return appended;
+    }
+    if (old_row) drop_row(partition, next, *old_row);
     publish(key, partition, std::move(next));
     return {};
 }
@@ -234,11 +250,14 @@ Status VectorIndex::State::add(const Key128& key, const Key128& id, std::span<co
 bool VectorIndex::State::remove(const Key128& key, const Key128& id) {
     MutexLock lock(mutex_);
     const auto found = partitions_.find(key);
-    if (found == partitions_.end() || !found->second.row_of.contains(id)) return false;
+    if (found == partitions_.end()) return false;
     Partition& partition = found->second;
+    const auto row = partition.row_of.find(id);
+    if (row == partition.row_of.end()) return false;
     VectorView next = *partition.view;
     ++next.version;
-    drop_row(partition, next, id);
+    drop_row(partition, next, row->second);
+    partition.row_of.erase(row);
     if (next.n_live == 0) {
         forget(key);
     } else {
@@ -255,8 +274,8 @@ bool VectorIndex::State::crowded(const Partition& partition) const {
 
 bool VectorIndex::State::has_chore(const Partition& partition, size_t tail_min) const {
     const VectorView& view = *partition.view;
-    if (is_sparse(view)) return true;
-    return view.n_rows > options_.flat_max && view.n_tail() >= tail_min && !partition.graphless;
+    if (partition.stuck) return false;
+    return is_sparse(view) || (view.n_rows > options_.flat_max && view.n_tail() >= tail_min);
 }
 
 void VectorIndex::State::enqueue(const Key128& key, Partition& partition, size_t tail_min) {
@@ -291,25 +310,30 @@ std::optional<VectorIndex::State::Chore> VectorIndex::State::next_chore() {
 
 void VectorIndex::State::perform(Chore& chore) const {
     const VectorView& view = *chore.view;
-    const VectorGraph* base = view.graph.get();
-    const VectorRows* rows = view.rows.get();
-    size_t n_rows = view.n_rows;
     if (is_sparse(view)) {
-        chore.rows = std::make_shared<VectorRows>(n_dims_);
-        for (size_t row = 0; row < view.n_rows; ++row) {
-            if (!view.alive(row)) continue;
-            chore.rows->append(view.rows->id(row), {view.rows->vector(row), n_dims_});
-            chore.origins.push_back(row);
-        }
-        base = nullptr;
-        rows = chore.rows.get();
-        n_rows = rows->size();
+        chore.failed = !gather_live(chore);
+        if (chore.failed) return;
     }
+    const VectorGraph* base = chore.rows ? nullptr : view.graph.get();
+    const VectorRows& rows = chore.rows ? *chore.rows : *view.rows;
+    const size_t n_rows = chore.rows ? rows.size() : view.n_rows;
     if (n_rows <= options_.flat_max) return;
     Result<std::shared_ptr<const VectorGraph>> graph =
-        VectorGraph::extend(base, *rows, n_rows, {options_.build_threads, stop_});
+        VectorGraph::extend(base, rows, n_rows, {options_.build_threads, stop_});
     if (graph) chore.graph = *std::move(graph);
-    chore.out_of_memory = !graph && graph.error().code == ErrorCode::kOutOfMemory;
+    chore.failed = !graph;
+}
+
+Status VectorIndex::State::gather_live(Chore& chore) const {
+    const VectorView& view = *chore.view;
+    chore.rows = std::make_shared<VectorRows>(n_dims_, memory_);
+    for (size_t row = 0; row < view.n_rows; ++row) {
+        if (!view.alive(row)) continue;
+        Status appended = chore.rows->append(view.rows->id(row), {view.rows->vector(row), n_dims_});
+        if (!appended) return appended;
+        chore.origins.push_back(row);
+    }
+    return {};
 }
 
 void VectorIndex::State::finish(Chore chore) {
@@ -321,10 +345,11 @@ void VectorIndex::State::finish(Chore chore) {
     // One that was made anew meanwhile has chores of its own.
     if (partition.rows != chore.view->rows) return;
     partition.queued = false;
-    partition.graphless = chore.out_of_memory;
     VectorView next = *partition.view;
     ++next.version;
-    if (chore.rows) replace_rows(partition, next, chore);
+    if (!chore.failed && chore.rows) chore.failed = !replace_rows(partition, next, chore);
+    partition.stuck = chore.failed;
+    if (chore.failed) return;
     if (chore.graph) {
         for (size_t row = next.n_in_graph(); row < chore.graph->n_rows(); ++row) {
             if (next.alive(row)) ++next.n_live_in_graph;
@@ -334,9 +359,16 @@ void VectorIndex::State::finish(Chore chore) {
     publish(chore.key, partition, std::move(next));
 }
 
-// Puts rows without those removed in place of a partition's, with what has changed since.
-void VectorIndex::State::replace_rows(Partition& partition, VectorView& next, Chore& chore) {
+// Puts rows without those removed in place of a partition's, with what has changed since. Fails
+// with nothing changed.
+Status VectorIndex::State::replace_rows(Partition& partition, VectorView& next, Chore& chore) {
     const VectorView& now = *partition.view;
+    for (size_t row = chore.view->n_rows; row < now.n_rows; ++row) {
+        if (!now.alive(row)) continue;
+        Status appended = chore.rows->append(now.rows->id(row), {now.rows->vector(row), n_dims_});
+        if (!appended) return appended;
+        chore.origins.push_back(row);
+    }
     next = {chore.rows, nullptr, chore.rows->size(), next.version, 0, 0};
     partition.rows = chore.rows;
     partition.row_of.clear();
@@ -348,10 +380,7 @@ void VectorIndex::State::replace_rows(Partition& partition, VectorView& next, Ch
             chore.rows->remove(row, next.version);
         }
     }
-    for (size_t row = chore.view->n_rows; row < now.n_rows; ++row) {
-        if (!now.alive(row)) continue;
-        append(partition, next, now.rows->id(row), {now.rows->vector(row), n_dims_});
-    }
+    return {};
 }
 
 Status VectorIndex::State::save() {
@@ -399,9 +428,14 @@ Result<std::unique_ptr<VectorIndex>> VectorIndex::open(VectorIndexOptions option
     auto state = std::make_unique<State>(options, embedder, dims);
     std::string warning;
     if (!file.empty()) {
-        Result<std::vector<StoredPartition>> stored = read_vector_file(file, embedder, dims);
-        if (!stored && stored.error().code == ErrorCode::kIo) return stored.error();
-        if (!stored && stored.error().code == ErrorCode::kCorrupt) warning = stored.error().message;
+        Result<std::vector<StoredPartition>> stored =
+            read_vector_file(file, embedder, dims, state->memory());
+        const ErrorCode failure = stored ? ErrorCode::kNotFound : stored.error().code;
+        if (failure == ErrorCode::kCorrupt) {
+            warning = stored.error().message;
+        } else if (failure != ErrorCode::kNotFound) {
+            return stored.error();
+        }
         if (stored && !state->take_up(*std::move(stored))) {
             warning = "the index of vectors in " + file.string() + " is damaged";
             state = std::make_unique<State>(options, embedder, dims);

@@ -2,22 +2,43 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
+#include <utility>
+
+#include "index/vector_code.h"
 
 namespace spolia {
 
-void VectorRows::append(const Key128& id, std::span<const float> vector) {
+VectorRows::VectorRows(size_t n_dims, std::shared_ptr<VectorMemory> memory)
+    : n_dims_(n_dims), code_bytes_(code_bytes(n_dims)), memory_(std::move(memory)) {}
+
+Status VectorRows::start_block(size_t number) {
+    Block& block = blocks_.at(number);
+    const size_t n_rows = kFirstBlock << number;
+    Result<VectorMemory::Floats> vectors = memory_->take(n_rows * n_dims_);
+    if (!vectors) return vectors.error();
+    try {
+        block.codes = make_large_array<int8_t>(n_rows * code_bytes_);
+        block.rows = std::make_unique_for_overwrite<Row[]>(n_rows);
+    } catch (const std::bad_alloc&) {
+        return Error{ErrorCode::kOutOfMemory, "no memory for more vectors"};
+    }
+    block.vectors = *std::move(vectors);
+    return {};
+}
+
+Status VectorRows::append(const Key128& id, std::span<const float> vector) {
     assert(vector.size() == n_dims_);
     const Place place = place_of(size_);
-    Block& block = blocks_.at(place.block);
     if (place.offset == 0) {
-        const size_t n_rows = kFirstBlock << place.block;
-        // Uninitialized: memory that is never written is never taken.
-        block.vectors = std::make_unique_for_overwrite<float[]>(n_rows * n_dims_);
-        block.rows = std::make_unique_for_overwrite<Row[]>(n_rows);
+        if (Status started = start_block(place.block); !started) return started;
     }
+    Block& block = blocks_[place.block];
     std::ranges::copy(vector, block.vectors.get() + place.offset * n_dims_);
+    encode_vector(vector, block.codes.get() + place.offset * code_bytes_);
     block.rows[place.offset].id = id;
     ++size_;
+    return {};
 }
 
 void VectorRows::remove(size_t row, uint64_t version) {

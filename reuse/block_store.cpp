@@ -202,8 +202,10 @@ void BlockStore::Impl::drop_unreadable(const DiskRecord& record, const Error& er
 std::optional<Tier> BlockStore::Impl::where(const Key128& key,
                                             std::span<const Token> tokens) const {
     MutexLock lock(mutex_);
-    if (const RamEntry* entry = ram_.lookup(key)) {
-        return same_tokens(entry->block->meta(), tokens) ? std::optional(Tier::kRam) : std::nullopt;
+    switch (ram_.match(key, tokens)) {
+        case RamTier::Match::kSame: return Tier::kRam;
+        case RamTier::Match::kOtherTokens: return std::nullopt;
+        case RamTier::Match::kNone: break;
     }
     const DiskRecord* record = disk_ ? disk_->lookup(key) : nullptr;
     return record != nullptr && same_tokens(record->meta, tokens) ? std::optional(Tier::kDisk)

@@ -15,11 +15,17 @@ bool pinned(const RamEntry& entry) { return entry.pins.load(std::memory_order_ac
 
 RamEntry* RamTier::lookup(const Key128& key) const {
     const auto found = index_.find(key);
-    return found == index_.end() ? nullptr : &*found->second;
+    return found == index_.end() ? nullptr : &*found->second.entry;
+}
+
+RamTier::Match RamTier::match(const Key128& key, std::span<const Token> tokens) const {
+    const auto found = index_.find(key);
+    if (found == index_.end()) return Match::kNone;
+    return std::ranges::equal(found->second.tokens, tokens) ? Match::kSame : Match::kOtherTokens;
 }
 
 bool RamTier::touch(RamEntry& entry) {
-    const List::iterator place = index_.at(entry.block->meta().key);
+    const List::iterator place = index_.at(entry.block->meta().key).entry;
     assert(&*place == &entry);
     if (entry.state == RamEntry::State::kSpilled) {
         if (!reserve(entry.bytes())) {
@@ -60,7 +66,7 @@ RamEntry& RamTier::admit(std::unique_ptr<KvBlock> block) {
     const Key128 key = block->meta().key;
     erase(key);
     resident_.emplace_front(std::move(block));
-    index_.emplace(key, resident_.begin());
+    index_.emplace(key, Place{resident_.begin(), resident_.front().block->meta().tokens});
     const uint64_t bytes = resident_.front().bytes();
     cancel_reservation(bytes);
     resident_bytes_ += bytes;
@@ -72,7 +78,7 @@ bool RamTier::erase(const Key128& key) {
     if (found == index_.end()) {
         return false;
     }
-    const List::iterator entry = found->second;
+    const List::iterator entry = found->second.entry;
     index_.erase(found);
     move_to(entry, RamEntry::State::kOrphan);
     reap();
@@ -83,7 +89,7 @@ void RamTier::write_done(RamEntry& entry) {
     entry.writing = false;
     if (entry.state == RamEntry::State::kSpilled) {
         const auto found = index_.find(entry.block->meta().key);
-        spilled_.erase(found->second);
+        spilled_.erase(found->second.entry);
         index_.erase(found);
     } else if (entry.state == RamEntry::State::kOrphan) {
         reap();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -40,6 +41,9 @@ public:
 
     // Resident or spilled; null when there is none. Valid until the next call that isn't const.
     RamEntry* lookup(const Key128& key) const;
+    // Whether there is a block under `key`, and whether its tokens are these.
+    enum class Match : uint8_t { kNone, kOtherTokens, kSame };
+    Match match(const Key128& key, std::span<const Token> tokens) const;
     // Makes a found entry the most recently used, resident again if it was spilled; false when
     // pinned blocks leave no room for that.
     bool touch(RamEntry& entry);
@@ -65,6 +69,10 @@ public:
 
 private:
     using List = std::list<RamEntry>;
+    struct Place {
+        List::iterator entry;
+        std::span<const Token> tokens;  // the block's own: compared without a look at the block
+    };
 
     List& list_of(RamEntry::State state);
     // Moves an entry to the front of another state's list.
@@ -80,7 +88,7 @@ private:
     List resident_;
     List spilled_;
     List orphans_;
-    std::unordered_map<Key128, List::iterator, Key128Hash> index_;  // resident and spilled
+    std::unordered_map<Key128, Place, Key128Hash> index_;  // resident and spilled
 };
 
 }  // namespace spolia

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <set>
 #include <span>
@@ -103,6 +104,7 @@ struct VectorFigures {
 Result<std::unique_ptr<VectorIndex>> open_in_memory(const Options& options, size_t n_dims) {
     VectorIndexOptions index_options;
     index_options.build_threads = options.threads;
+    index_options.memory_max = std::numeric_limits<uint64_t>::max();
     return VectorIndex::open(index_options, Key128{}, static_cast<int32_t>(n_dims));
 }
 

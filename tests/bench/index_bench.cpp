@@ -6,6 +6,7 @@
 
 #include "index/chunker.h"
 #include "index/fingerprint.h"
+#include "index/hashed_embedder.h"
 #include "index/registered_chunks.h"
 #include "index/token_alignment.h"
 
@@ -102,5 +103,27 @@ void align_chunks(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(align_tokens(ours, theirs, 8));
 }
 BENCHMARK(align_chunks)->Arg(1)->Arg(5)->Arg(20)->Arg(100);
+
+// 2 KiB of words of a few letters, some of which come often.
+std::string make_chunk() {
+    std::mt19937_64 random(1);
+    std::vector<std::string> words(2000);
+    for (std::string& word : words) {
+        for (uint64_t n = 2 + random() % 9; n > 0; --n)
+            word += static_cast<char>('a' + random() % 26);
+    }
+    std::string text;
+    while (text.size() < 2048) text += words[(random() % 2000) * (random() % 2000) / 2000] + ' ';
+    return text;
+}
+
+void embed_chunk(benchmark::State& state) {
+    const auto embedder = make_hashed_embedder();
+    const std::string text = make_chunk();
+    const std::vector<std::string_view> texts = {text};
+    for (auto _ : state) benchmark::DoNotOptimize(embedder->embed(texts));
+    state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+}
+BENCHMARK(embed_chunk);
 
 }  // namespace

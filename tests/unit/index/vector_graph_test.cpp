@@ -19,7 +19,8 @@ constexpr size_t kRows = 1500;
 class VectorGraphTest : public testing::Test {
 protected:
     VectorGraphTest() {
-        for (size_t i = 0; i < kRows; ++i) rows_.append(numbered_key(i), clusters_.next());
+        for (size_t i = 0; i < kRows; ++i)
+            EXPECT_TRUE(rows_.append(numbered_key(i), clusters_.next()).ok());
     }
 
     std::shared_ptr<const VectorGraph> extend(const VectorGraph* base, size_t n_rows,
@@ -42,7 +43,7 @@ protected:
     }
 
     Clusters clusters_{1, 30, kDims, 0.6f};
-    VectorRows rows_{kDims};
+    VectorRows rows_{kDims, std::make_shared<VectorMemory>()};
     std::atomic<bool> stop_{false};
 };
 
@@ -60,8 +61,10 @@ TEST_F(VectorGraphTest, FindsItsRowsHoweverItWasBuilt) {
 
 TEST_F(VectorGraphTest, MayHoldOneRowOrRowsThatAreAlike) {
     EXPECT_EQ(extend(nullptr, 1)->search(rows_, {rows_.vector(0), kDims}, 8).size(), 1u);
-    VectorRows same(kDims);
-    for (size_t i = 0; i < 200; ++i) same.append(numbered_key(i), {rows_.vector(0), kDims});
+    VectorRows same(kDims, std::make_shared<VectorMemory>());
+    for (size_t i = 0; i < 200; ++i) {
+        ASSERT_TRUE(same.append(numbered_key(i), {rows_.vector(0), kDims}).ok());
+    }
     const auto graph = VectorGraph::extend(nullptr, same, 200, {1, stop_});
     ASSERT_TRUE(graph.ok());
     EXPECT_FALSE((*graph)->search(same, {rows_.vector(0), kDims}, 8).empty());

@@ -105,12 +105,13 @@ TEST(VectorIndex, RefusesWhatDoesNotFit) {
 
 // Random adds, replacements, removals, saves and searches over partitions that hold the same ids,
 // with graphs and without, against maps.
-void run_against_model(uint64_t seed, size_t flat_max) {
+void run_against_model(uint64_t seed, size_t flat_max, uint64_t memory_max) {
     SCOPED_TRACE("seed " + std::to_string(seed) + ", flat_max " + std::to_string(flat_max));
     const TestFolder folder;
     VectorIndexOptions options;
     options.file = folder.path / "vectors";
     options.flat_max = flat_max;
+    options.memory_max = memory_max;
     // Every row of graphs this small, so that nothing is missed.
     options.search_width = 1u << 20;
     std::unique_ptr<VectorIndex> index = open_index(options);
@@ -151,7 +152,8 @@ void run_against_model(uint64_t seed, size_t flat_max) {
 
 TEST(VectorIndex, IsAMapOfPartitions) {
     for (uint64_t seed = 1; seed <= 6; ++seed) {
-        run_against_model(seed, seed % 2 == 0 ? 64 : 4096);
+        // With graphs and without, in memory and mostly on disk.
+        run_against_model(seed, seed % 2 == 0 ? 64 : 4096, seed % 3 == 0 ? 5000 : 1 << 20);
         if (HasFatalFailure()) return;
     }
 }
@@ -203,6 +205,55 @@ TEST(VectorIndex, FindsAllThatIsLeftNearManyRemoved) {
     EXPECT_EQ(index->search(kPartition, query, 5000).size(), 1400u);
     index->settle();
     EXPECT_EQ(index->search(kPartition, query, 5000).size(), 1400u);
+}
+
+TEST(VectorIndex, HoldsOnDiskWhatIsTooMuchForMemory) {
+    const TestFolder folder;
+    VectorIndexOptions options;
+    options.file = folder.path / "index" / "vectors";  // a folder that is made
+    options.memory_max = 100 * kDims * sizeof(float);
+    auto index = open_index(options);
+    std::mt19937_64 random(1);
+    Model model;
+    for (uint64_t i = 0; i < 1000; ++i) {
+        model[numbered_key(i)] = unit_vector(random, kDims);
+        ASSERT_TRUE(index->add(kPartition, numbered_key(i), model[numbered_key(i)]).ok());
+    }
+    // Which nobody finds.
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path / "index"));
+    ASSERT_TRUE(index->save().ok());
+    for (int again = 0; again < 2; ++again) {
+        const std::vector<float> query = unit_vector(random, kDims);
+        expect_same(index->search(kPartition, query, 8), naive_search(model, query, 8), model,
+                    query);
+        index.reset();
+        index = open_index(options);
+        EXPECT_EQ(index->open_warning(), "");
+    }
+}
+
+TEST(VectorIndex, TakesWhatFitsWhereThereIsNoDisk) {
+    VectorIndexOptions options;
+    options.memory_max = 48 * kDims * sizeof(float);
+    const auto index = open_index(options);
+    std::mt19937_64 random(1);
+    Model model;
+    Status added;
+    while (added.ok() && model.size() < 1000) {
+        const Key128 id = numbered_key(model.size());
+        const std::vector<float> vector = unit_vector(random, kDims);
+        added = index->add(kPartition, id, vector);
+        if (added) model[id] = vector;
+    }
+    ASSERT_FALSE(added.ok());
+    EXPECT_EQ(added.error().code, ErrorCode::kOutOfMemory);
+    EXPECT_FALSE(index->add({8, 8}, numbered_key(1), std::vector<float>(kDims)).ok());
+    EXPECT_EQ(index->size({8, 8}), 0u);
+    EXPECT_EQ(index->size(kPartition), model.size());
+    // One that is to be replaced stays.
+    EXPECT_FALSE(index->add(kPartition, numbered_key(0), unit_vector(random, kDims)).ok());
+    const std::vector<float> query = unit_vector(random, kDims);
+    expect_same(index->search(kPartition, query, 8), naive_search(model, query, 8), model, query);
 }
 
 class VectorIndexFile : public testing::Test {
