@@ -55,7 +55,7 @@ private:
     // Blocks that the store evicts are noticed that often, or when a search comes upon them.
     static constexpr std::chrono::seconds kSweepEvery{10};
     // Changes that are worth writing the file: an eighth of it, and these.
-    static constexpr size_t kUnsavedMin = 256;
+    static constexpr size_t kUnsavedMin = 64;
 
     struct Report {
         Key128 key;

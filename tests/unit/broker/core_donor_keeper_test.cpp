@@ -205,6 +205,32 @@ TEST_F(DonorKeeperTest, WhatTheStoreEvictsGoes) {
     keeper_.reset();
 }
 
+TEST_F(DonorKeeperTest, OfAllTenantsTheLeastOfUseGoesFirst) {
+    options_.texts_max = 3;
+    open();
+    const std::vector<std::string> tenants = {"", "a", "b", "a"};
+    for (uint64_t i = 0; i < 3; ++i) put(tenants[i], numbered_text(i, 100));
+    EXPECT_TRUE(finds("", numbered_text(0, 100)));
+    donor_of("b", numbered_text(2, 100));  // a prompt has it
+    put("a", numbered_text(3, 100));
+    EXPECT_EQ(keeper_->stats().texts, 3u);
+    EXPECT_FALSE(finds("a", numbered_text(1, 100)));
+    for (const uint64_t i : {0, 2, 3}) EXPECT_TRUE(finds(tenants[i], numbered_text(i, 100))) << i;
+    close();
+    const DonorIndex index(text_, DonorStore::kModel, options_, file_);
+    for (const char* tenant : {"", "a", "b"}) {
+        EXPECT_EQ(index.n_vectors(DonorStore::scope_of(tenant)), 1u) << tenant;
+    }
+}
+
+TEST_F(DonorKeeperTest, AfterSoManyChangesItIsSavedWhileItServes) {
+    open();
+    for (uint64_t i = 0; i < 80; ++i) put("", numbered_text(i, 40));
+    keeper_->settle();
+    const DonorIndex index(text_, DonorStore::kModel, options_, file_);
+    EXPECT_EQ(index.n_vectors(DonorStore::scope_of("")), 80u);
+}
+
 TEST_F(DonorKeeperTest, TurnedOffItDoesNothing) {
     options_.enabled = false;
     open();
@@ -264,6 +290,7 @@ TEST_F(DonorKeeperTest, NoTenantsDonorIsEverAnothers) {
     EXPECT_EQ(keeper_->stats().texts, n_blocks);
 }
 
+// Added, erased, searched, swept and saved at once.
 TEST_F(DonorKeeperTest, MayBeUsedByManyThreads) {
     options_.texts_max = 24;
     open();
@@ -274,9 +301,9 @@ TEST_F(DonorKeeperTest, MayBeUsedByManyThreads) {
         threads.emplace_back([&, client] {
             const std::string tenant = client == 0 ? "" : "a";
             std::mt19937_64 random(client);
-            for (int i = 0; i < 150; ++i) {
+            for (int i = 0; i < 400; ++i) {
                 const std::string text = numbered_text(client * 100 + random() % 20, 80);
-                if (random() % 3 == 0) put(tenant, text);
+                if (random() % 2 == 0) put(tenant, text);
                 if (random() % 8 == 0) store_->erase(DonorStore::key_of(tenant, text));
                 const Key128 donor = donor_of(tenant, with_edit(text, 40));
                 if (donor != Key128() && donor != DonorStore::key_of(tenant, text)) ++n_foreign;
@@ -293,6 +320,7 @@ TEST_F(DonorKeeperTest, MayBeUsedByManyThreads) {
     stop = true;
     threads.back().join();
     EXPECT_EQ(n_foreign, 0);
+    EXPECT_TRUE(std::filesystem::exists(file_)) << "saved meanwhile";
     EXPECT_LE(keeper_->stats().texts, 24u);
     reopen();
     EXPECT_LE(keeper_->stats().texts, 24u);
