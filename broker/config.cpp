@@ -220,7 +220,7 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
 
     {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
-     "where KV blocks are kept on disk",
+     "where KV blocks and collections are kept on disk",
      [](C c, V v) {
          c.cache.directory = v;
          return Status();
@@ -271,6 +271,36 @@ constexpr ConfigOption kOptions[] = {
     {"reuse.capture_pages", "--capture-pages", "SPOLIA_CAPTURE_PAGES", "BOOL",
      "keep exact prefixes beyond their sequence",
      [](C c, V v) { return set_switch(c.reuse.capture_pages, v); }},
+
+    {"embedding.model", "--embedding-model", "SPOLIA_EMBEDDING_MODEL", "FILE",
+     "embeds the text of collections: a GGUF file; else counts of words, without a model",
+     [](C c, V v) {
+         c.embedding.model = v;
+         return Status();
+     }},
+    {"embedding.url", "--embedding-url", "SPOLIA_EMBEDDING_URL", "URL",
+     "the same: an OpenAI-compatible server, http://HOST:PORT/v1",
+     [](C c, V v) {
+         c.embedding.url = v;
+         return Status();
+     }},
+    {"embedding.name", "--embedding-name", "SPOLIA_EMBEDDING_NAME", "NAME", "the server's model",
+     [](C c, V v) {
+         c.embedding.name = v;
+         return Status();
+     }},
+    {"embedding.key_env", "--embedding-key-env", "SPOLIA_EMBEDDING_KEY_ENV", "VAR",
+     "the environment variable that holds the server's key",
+     [](C c, V v) {
+         c.embedding.key_env = v;
+         return Status();
+     }},
+    {"embedding.threads", "--embedding-threads", "SPOLIA_EMBEDDING_THREADS", "N",
+     "threads of the embedding model; 0: one a core to ingest, one to serve",
+     [](C c, V v) { return set_integer<int32_t>(c.embedding.n_threads, v, 0, 1024); }},
+    {"embedding.gpu_layers", "--embedding-gpu-layers", "SPOLIA_EMBEDDING_GPU_LAYERS", "N",
+     "layers of the embedding model to put on the GPU",
+     [](C c, V v) { return set_natural(c.embedding.n_gpu_layers, v); }},
 
     {"limits.queue_max", "--queue-max", "SPOLIA_QUEUE_MAX", "N", "requests that may wait",
      [](C c, V v) { return set_positive(c.limits.queue_max, v); }},
@@ -351,7 +381,7 @@ Status check_together(const Config& config) {
                        std::to_string(chunker.tokens_max) +
                        "): lower reuse.chunk_tokens_min or raise reuse.chunk_tokens_max");
     }
-    return {};
+    return check_embedder_choice(config.embedding);
 }
 
 }  // namespace

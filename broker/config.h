@@ -14,6 +14,7 @@
 #include "anchors/anchor_pool.h"
 #include "broker/guard/sample.h"
 #include "broker/log.h"
+#include "broker/rag/embedder_choice.h"
 #include "broker/request.h"
 #include "index/chunker.h"
 #include "index/result.h"
@@ -94,6 +95,7 @@ struct Config {
     ServerConfig server;
     CacheConfig cache;
     ReuseConfig reuse;
+    EmbedderChoice embedding;
     LimitsConfig limits;
     LogConfig log;
 };

@@ -85,6 +85,10 @@ public:
     // called once, on the engine thread (or at once on failure to queue).
     virtual void put_chunk(std::string tenant, std::string name, std::string text,
                            std::function<void(Result<std::vector<ChunkInfo>>)> done) = 0;
+    // The same without registering: what is encoded is found in prompts of which the text is a
+    // part, and kept as long as other chunks that prompts had.
+    virtual void encode_text(std::string tenant, std::string text,
+                             std::function<void(Result<std::vector<ChunkInfo>>)> done) = 0;
     virtual Result<ChunkInfo> get_chunk(const std::string& tenant, const Key128& key) const = 0;
     virtual std::vector<ChunkInfo> list_chunks(const std::string& tenant) const = 0;
     // False when there is no such chunk.

@@ -1,4 +1,5 @@
-// A RAG answer in this process: documents are registered once, then asked about in any order.
+// Documents that the program has found itself: they are registered once, then asked about in any
+// order, in this process. (With a collection that is retrieved from, see rag_sdk.cpp.)
 //
 //     rag_in_process MODEL.gguf [DOCUMENT.txt ...]
 

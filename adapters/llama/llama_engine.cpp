@@ -5,12 +5,12 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "adapters/llama/available_memory.h"
 #include "adapters/llama/elapsed.h"
 #include "adapters/llama/fused_prefill.h"
 #include "adapters/llama/isolated_encoder.h"
@@ -30,28 +30,6 @@ constexpr std::string_view kBlockRecipe = "spolia llama f16 canonical sink 1";
 struct ContextFree {
     void operator()(llama_context* context) const { llama_free(context); }
 };
-
-// A file that holds one number; nullopt where there is none, or "max".
-std::optional<uint64_t> number_in(const char* path) {
-    uint64_t number = 0;
-    return std::ifstream(path) >> number ? std::optional(number) : std::nullopt;
-}
-
-// Bytes that the system, and the container where there is one, can give without swapping; nullopt
-// where neither says.
-std::optional<uint64_t> available_memory() {
-    std::optional<uint64_t> available;
-    std::ifstream info("/proc/meminfo");
-    for (std::string key; info >> key && !available;) {
-        uint64_t kib = 0;
-        if (key == "MemAvailable:" && info >> kib) available = kib << 10;
-        info.ignore(256, '\n');
-    }
-    const auto limit = number_in("/sys/fs/cgroup/memory.max");
-    const auto used = number_in("/sys/fs/cgroup/memory.current");
-    if (!limit || !used) return available;
-    return std::min(available.value_or(UINT64_MAX), *limit - std::min(*limit, *used));
-}
 
 // Some ordinary tokens of the vocabulary, for probes.
 std::vector<Token> probe_tokens(const llama_vocab* vocab, int32_t n) {

@@ -3,20 +3,13 @@
 #include <llama.h>
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "adapters/llama/sampler.h"
+#include "adapters/llama/token_ids.h"
 #include "adapters/llama/token_offsets.h"
 
 namespace spolia {
-namespace {
-
-// Far beyond any context; keeps byte offsets in 32 bits and memory in reason.
-constexpr size_t kTextBytesMax = size_t{64} << 20;
-
-}  // namespace
-
 Result<std::unique_ptr<LlamaTextModel>> LlamaTextModel::create(const llama_model* model,
                                                                std::string chat_template_override) {
     const llama_vocab* vocab = llama_model_get_vocab(model);
@@ -37,36 +30,9 @@ LlamaTextModel::LlamaTextModel(const llama_vocab* vocab,
       space_prefix_(puts_space_first()),
       visible_(find_visible()) {}
 
-Result<std::vector<Token>> LlamaTextModel::token_ids(std::string_view text, bool add_special,
-                                                     bool parse_special) const {
-    if (text.size() > kTextBytesMax) {
-        return Error{ErrorCode::kInvalidArgument,
-                     "the text has " + std::to_string(text.size()) + " bytes; at most " +
-                         std::to_string(kTextBytesMax) + " can be tokenized"};
-    }
-    try {
-        const auto n_bytes = static_cast<int32_t>(text.size());
-        std::vector<Token> tokens(text.size() + 2);  // with BOS and EOS; seldom too few
-        const auto tokenize_into = [&] {
-            return llama_tokenize(vocab_, text.data(), n_bytes, tokens.data(),
-                                  static_cast<int32_t>(tokens.size()), add_special, parse_special);
-        };
-        int32_t n_tokens = tokenize_into();
-        if (n_tokens < 0) {
-            tokens.resize(static_cast<size_t>(-int64_t{n_tokens}));
-            n_tokens = tokenize_into();
-        }
-        tokens.resize(static_cast<size_t>(n_tokens));
-        return tokens;
-    } catch (const std::exception& error) {
-        return Error{ErrorCode::kInvalidArgument,
-                     std::string("the text can't be tokenized: ") + error.what()};
-    }
-}
-
 Result<TokenizedText> LlamaTextModel::tokenize(std::string_view text, bool add_special,
                                                bool parse_special) const {
-    Result<std::vector<Token>> tokens = token_ids(text, add_special, parse_special);
+    Result<std::vector<Token>> tokens = token_ids(vocab_, text, add_special, parse_special);
     if (!tokens) return std::move(tokens).error();
     TokenizedText tokenized;
     tokenized.text = text;
@@ -126,7 +92,7 @@ Result<std::unique_ptr<Sampler>> LlamaTextModel::make_sampler(const SamplingPara
 
 // llama.h doesn't tell, so look at what a letter becomes.
 bool LlamaTextModel::puts_space_first() const {
-    const Result<std::vector<Token>> tokens = token_ids("a", false, false);
+    const Result<std::vector<Token>> tokens = token_ids(vocab_, "a", false, false);
     if (!tokens) return false;
     std::string text;
     for (const Token token : *tokens) append_piece(vocab_, token, /*special=*/true, text);
@@ -138,7 +104,7 @@ bool LlamaTextModel::puts_space_first() const {
 std::vector<Token> LlamaTextModel::find_visible() const {
     std::vector<Token> visible;
     for (const std::string& marker : chat_template_->markers()) {
-        const Result<std::vector<Token>> tokens = token_ids(marker, false, true);
+        const Result<std::vector<Token>> tokens = token_ids(vocab_, marker, false, true);
         if (tokens && tokens->size() == 1) visible.push_back(tokens->front());
     }
     std::sort(visible.begin(), visible.end());

@@ -38,8 +38,6 @@ public:
 private:
     LlamaTextModel(const llama_vocab* vocab, std::unique_ptr<ChatTemplate> chat_template);
 
-    Result<std::vector<Token>> token_ids(std::string_view text, bool add_special,
-                                         bool parse_special) const;
     bool puts_space_first() const;
     std::vector<Token> find_visible() const;
     Result<std::vector<Token>> grammar_prefix(const GrammarSpec& grammar) const;

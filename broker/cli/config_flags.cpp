@@ -1,5 +1,6 @@
 #include "broker/cli/config_flags.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <CLI/CLI.hpp>
@@ -15,9 +16,16 @@ std::string group_of(const ConfigOption& option) {
 }  // namespace
 
 void ConfigFlags::add_to(CLI::App& command) {
+    const std::string_view all[] = {""};
+    add_to(command, all);
+}
+
+void ConfigFlags::add_to(CLI::App& command, std::span<const std::string_view> key_beginnings) {
     command.add_option("--config", file_, "TOML file with settings [SPOLIA_CONFIG]")
         ->type_name("FILE");
     for (const ConfigOption& option : config_options()) {
+        const auto begins = [&](std::string_view text) { return option.key.starts_with(text); };
+        if (std::ranges::none_of(key_beginnings, begins)) continue;
         const std::string key(option.key);
         const std::string flag(option.flag);
         const std::string help = std::string(option.help) + " [" + std::string(option.env) + "]";

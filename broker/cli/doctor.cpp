@@ -22,6 +22,7 @@
 #include "broker/guard/guard.h"
 #include "broker/local_stack.h"
 #include "broker/quality/check_layer_file.h"
+#include "broker/rag/embedder_choice.h"
 #include "broker/wire/guard_state.h"
 #include "reuse/rope.h"
 
@@ -34,9 +35,9 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kAbout = R"(Checks what serving needs, and measures what reuse counts on:
 the model file, llama.cpp's cache and state layout, the load gate (recomputing every row must give
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
-folder, what the guard has learned of the model, rotation speed against memcpy, and memory. Takes
-the options of `spolia serve`; without --model it uses the sample model. Exit code 1 when a check
-fails.)";
+folder, the embedder of collections, what the guard has learned of the model, rotation speed against
+memcpy, and memory. Takes the options of `spolia serve`; without --model it uses the sample model.
+Exit code 1 when a check fails.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
@@ -108,6 +109,25 @@ void check_folder(const std::filesystem::path& folder, Findings& findings) {
     findings.add("cache folder", writable ? Verdict::kOk : Verdict::kFailed,
                  folder.string() + (writable ? ": writable, " + mib(space.available) + " free"
                                              : ": can't be written; choose another --cache-dir"));
+}
+
+void check_embedder(const EmbedderChoice& choice, Findings& findings) {
+    const auto start = Clock::now();
+    const Result<std::unique_ptr<TextEmbedder>> embedder =
+        open_embedder(choice, EmbedderUse::kServe);
+    const std::string_view text = "doctor";
+    const Result<std::vector<float>> vector =
+        embedder.ok() ? (*embedder)->embed({&text, 1}) : embedder.error();
+    if (!vector.ok()) return findings.add("embedder", Verdict::kFailed, vector.error().message);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const std::string name = !choice.model.empty() ? choice.model.string()
+                             : !choice.url.empty() ? choice.url
+                                                   : "counts of words, without a model";
+    char figures[96];
+    std::snprintf(figures, sizeof figures, ", %zu dimensions, opened and asked in %.2f s",
+                  vector->size(), seconds);
+    findings.add("embedder", Verdict::kOk, name + figures,
+                 {{"dims", vector->size()}, {"fingerprint", (*embedder)->fingerprint().hex()}});
 }
 
 double best_seconds(int times, const std::function<void()>& work) {
@@ -242,6 +262,7 @@ int doctor(const Config& config, const std::string& format) {
     Findings findings;
     check_machine(findings);
     check_folder(config.cache.directory, findings);
+    check_embedder(config.embedding, findings);
     const Result<std::filesystem::path> path = model_or_sample(config.model.path);
     if (path.ok()) {
         check_model(config, *path, findings);

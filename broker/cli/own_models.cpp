@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 
 #include "adapters/llama/random_model.h"
+#include "broker/cache_folder.h"
 #include "broker/sample/kept_file.h"
 #include "index/fingerprint.h"
 
@@ -16,19 +16,6 @@ extern "C" const std::byte spolia_sample_model[];
 extern "C" const uint64_t spolia_sample_model_size;
 
 namespace spolia {
-
-std::filesystem::path cache_folder() {
-    if (const char* own = std::getenv("SPOLIA_CACHE")) return own;
-    if (const char* xdg = std::getenv("XDG_CACHE_HOME"))
-        return std::filesystem::path(xdg) / "spolia";
-    if (const char* home = std::getenv("HOME"))
-        return std::filesystem::path(home) / ".cache" / "spolia";
-    return std::filesystem::temp_directory_path() / "spolia";
-}
-
-std::filesystem::path collections_folder(const std::filesystem::path& cache_directory) {
-    return (cache_directory.empty() ? cache_folder() : cache_directory) / "collections";
-}
 
 Result<std::filesystem::path> timing_model() {
     // The name carries the recipe's version: a changed one makes a new file.

@@ -6,14 +6,6 @@
 
 namespace spolia {
 
-// Where spolia keeps what it can make again: $SPOLIA_CACHE, else $XDG_CACHE_HOME/spolia, else
-// ~/.cache/spolia.
-std::filesystem::path cache_folder();
-
-// Where `spolia ingest` leaves collections, and `spolia serve` finds them: below the cache
-// directory that is named, else below cache_folder().
-std::filesystem::path collections_folder(const std::filesystem::path& cache_directory);
-
 // The timing model: Qwen2-0.5B's shape with random weights (about 440 MB), written on first use.
 Result<std::filesystem::path> timing_model();
 

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "adapters/llama/model.h"
+#include "broker/cache_folder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/own_models.h"
@@ -20,7 +21,7 @@
 #include "broker/local_stack.h"
 #include "broker/log.h"
 #include "broker/rag/collection_service.h"
-#include "index/hashed_embedder.h"
+#include "broker/rag/embedder_choice.h"
 
 namespace spolia {
 namespace {
@@ -33,6 +34,7 @@ Examples:
   spolia serve --model model.gguf --ctx-size 16384 --cache-dir ~/.cache/spolia
   spolia serve --config spolia.toml --log-format json
   SPOLIA_API_KEY=team:SECRET spolia serve --model model.gguf --host 0.0.0.0
+  spolia serve --model model.gguf --embedding-model bge-small-en-v1.5-q8_0.gguf
 
 Clients use http://HOST:PORT/v1 as the base URL of OpenAI's API.)";
 
@@ -83,8 +85,10 @@ int serve(Config config) {
     if (!model.ok()) return fail(model.error());
     config.model.path = *model;
     // Loading goes on behind the open port; what can be told at once is told before.
-    if (const Status whole = LlamaModel::check_file(model->string()); !whole.ok()) {
-        return fail(whole.error());
+    for (const std::filesystem::path& file : {*model, config.embedding.model}) {
+        if (file.empty()) continue;
+        const Status whole = LlamaModel::check_file(file.string());
+        if (!whole.ok()) return fail(whole.error());
     }
     StopSignals::take();
     // Clients that went away and files that may not grow are errors of their writes.
@@ -102,11 +106,13 @@ int serve(Config config) {
     log_event(LogLevel::kInfo, "listening; the model is loading",
               {{"host", config.server.host}, {"port", port}});
 
+    Result<std::unique_ptr<TextEmbedder>> embedder =
+        open_embedder(config.embedding, EmbedderUse::kServe);
+    if (!embedder.ok()) return fail(embedder.error());
     Result<LocalStack> stack = open_local_stack(config);
     if (!stack.ok()) return fail(stack.error());
     // Ends before the service that its requests are for.
-    CollectionService collections(collections_folder(config.cache.directory),
-                                  make_hashed_embedder());
+    CollectionService collections(collections_folder(config.cache.directory), *std::move(embedder));
     router.attach_collections(collections);
     router.attach(*stack->service);
     loaded = true;

@@ -60,7 +60,7 @@ bool BackgroundWork::step_put(const PrefillTick& tick) {
     const EncodeQueue::Chunk& chunk = job->chunks[job->n_encoded];
     Status status = encode(chunk, tick);
     if (!status && status.error().code == ErrorCode::kCancelled) return true;
-    if (status) status = registry_.put(job->tenant, job->name, chunk.tokens);
+    if (status && job->name) status = registry_.put(job->tenant, *job->name, chunk.tokens);
     if (!status || ++job->n_encoded == job->chunks.size()) finish_put(status);
     return true;
 }
@@ -83,8 +83,8 @@ void BackgroundWork::finish_put(Status status) {
     }
     std::vector<ChunkInfo> infos;
     for (const EncodeQueue::Chunk& chunk : job.chunks) {
-        infos.push_back(
-            chunk_info({job.tenant, job.name, chunk.key, chunk.tokens}, store_, engine_.info().kv));
+        infos.push_back(chunk_info({job.tenant, job.name.value_or(""), chunk.key, chunk.tokens},
+                                   store_, engine_.info().kv));
     }
     job.done(std::move(infos));
 }

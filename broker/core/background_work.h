@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,10 @@ namespace spolia {
 // A registered chunk as clients see it.
 ChunkInfo chunk_info(const RegisteredChunk& chunk, const BlockStore& store, const KvLayout& layout);
 
-// A text to register: its chunks are encoded one by one.
+// A text whose chunks are encoded one by one.
 struct PutJob {
     std::string tenant;
-    std::string name;
+    std::optional<std::string> name;  // to register them by, may be empty; nullopt: not to register
     std::vector<EncodeQueue::Chunk> chunks;
     std::function<void(Result<std::vector<ChunkInfo>>)> done;
     size_t n_encoded = 0;

@@ -95,13 +95,18 @@ public:
 
     void put_chunk(std::string tenant, std::string name, std::string text,
                    std::function<void(Result<std::vector<ChunkInfo>>)> done) override {
-        PutJob job{.tenant = std::move(tenant),
-                   .name = std::move(name),
-                   .chunks = {},
-                   .done = std::move(done)};
-        Status queued = cut_chunks_of(text, job);
-        if (queued) queued = scheduler_.put(job);
-        if (!queued) job.done(std::move(queued).error());
+        queue(text, {.tenant = std::move(tenant),
+                     .name = std::move(name),
+                     .chunks = {},
+                     .done = std::move(done)});
+    }
+
+    void encode_text(std::string tenant, std::string text,
+                     std::function<void(Result<std::vector<ChunkInfo>>)> done) override {
+        queue(text, {.tenant = std::move(tenant),
+                     .name = std::nullopt,
+                     .chunks = {},
+                     .done = std::move(done)});
     }
 
     Result<ChunkInfo> get_chunk(const std::string& tenant, const Key128& key) const override {
@@ -260,6 +265,12 @@ private:
                            std::to_string(model().n_vocab) + " tokens");
         }
         return {};
+    }
+
+    void queue(const std::string& text, PutJob job) {
+        Status queued = cut_chunks_of(text, job);
+        if (queued) queued = scheduler_.put(job);
+        if (!queued) job.done(std::move(queued).error());
     }
 
     // Cuts the text as a prompt's part with the same text would be cut, whatever stands before it.

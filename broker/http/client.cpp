@@ -1,11 +1,7 @@
 #include "broker/http/client.h"
 
-#include <sys/socket.h>
-#include <sys/time.h>
-
 #include <array>
 
-#include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
@@ -19,32 +15,45 @@ namespace http = boost::beast::http;
 using boost::beast::flat_buffer;
 using boost::system::error_code;
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+// One exchange with a server. Each step does nothing once one has failed.
 class Connection {
 public:
-    Connection(const std::string& host, uint16_t port, std::chrono::seconds timeout)
-        : where_(host + ":" + std::to_string(port)), host_(host), socket_(context_) {
+    Connection(const std::string& host, uint16_t port, std::chrono::milliseconds timeout)
+        : where_(host + ":" + std::to_string(port)), timeout_(timeout), stream_(context_) {
         asio::ip::tcp::resolver resolver(context_);
         const auto found = resolver.resolve(host, std::to_string(port), error_);
-        if (!error_) asio::connect(socket_, found, error_);
-        if (error_) return;
-        socket_.set_option(asio::ip::tcp::no_delay(true), error_);
-        const timeval limit{timeout.count(), 0};
-        setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        await([&](auto done) { stream_.async_connect(found, done); });
+        if (!error_) stream_.socket().set_option(asio::ip::tcp::no_delay(true), error_);
     }
 
-    void send(std::string_view method, std::string_view target, std::string body) {
-        if (error_) return;
+    void send(std::string_view method, std::string_view target, const Headers& headers,
+              std::string body) {
         http::request<http::string_body> request;
         request.method_string({method.data(), method.size()});
         request.target({target.data(), target.size()});
         request.version(11);
-        request.set(http::field::host, host_);
+        request.set(http::field::host, where_);
         request.set(http::field::connection, "close");
         if (!body.empty()) request.set(http::field::content_type, "application/json");
+        for (const auto& [name, value] : headers) request.set(name, value);
         request.body() = std::move(body);
         request.prepare_payload();
-        http::write(socket_, request, error_);
+        await([&](auto done) { http::async_write(stream_, request, done); });
+    }
+    template <class Parser>
+    void read(Parser& parser) {
+        await([&](auto done) { http::async_read(stream_, buffer_, parser, done); });
+    }
+    template <class Parser>
+    void read_header(Parser& parser) {
+        await([&](auto done) { http::async_read_header(stream_, buffer_, parser, done); });
+    }
+    template <class Parser>
+    void read_some(Parser& parser) {
+        await([&](auto done) { http::async_read_some(stream_, buffer_, parser, done); });
+        if (error_ == http::error::need_buffer) error_ = {};
     }
 
     bool ok() const { return !error_; }
@@ -52,10 +61,22 @@ public:
         return {ErrorCode::kIo, "no answer from " + where_ + ": " + error_.message()};
     }
 
+private:
+    // Runs what `start` begins to its end: blocking calls of Asio wait for ever, whatever timeouts
+    // the socket has.
+    template <class Start>
+    void await(const Start& start) {
+        if (error_) return;
+        stream_.expires_after(timeout_);
+        start([this](const error_code& error, const auto&...) { error_ = error; });
+        context_.restart();
+        context_.run();
+    }
+
     asio::io_context context_;
-    std::string where_;
-    std::string host_;
-    asio::ip::tcp::socket socket_;
+    const std::string where_;
+    const std::chrono::milliseconds timeout_;
+    boost::beast::tcp_stream stream_;
     flat_buffer buffer_;
     error_code error_;
 };
@@ -88,32 +109,36 @@ private:
 
 }  // namespace
 
-HttpClient::HttpClient(std::string host, uint16_t port, std::chrono::seconds timeout)
-    : host_(std::move(host)), port_(port), timeout_(timeout) {}
+HttpClient::HttpClient(std::string host, uint16_t port, std::chrono::milliseconds timeout,
+                       uint64_t reply_bytes_max)
+    : host_(std::move(host)), port_(port), timeout_(timeout), reply_bytes_max_(reply_bytes_max) {}
+
+void HttpClient::set_header(std::string name, std::string value) {
+    headers_.emplace_back(std::move(name), std::move(value));
+}
 
 Result<HttpReply> HttpClient::call(std::string_view method, std::string_view target,
                                    std::string body) const {
     Connection connection(host_, port_, timeout_);
-    connection.send(method, target, std::move(body));
+    connection.send(method, target, headers_, std::move(body));
     http::response_parser<http::string_body> parser;
-    parser.body_limit(uint64_t{1} << 30);
-    if (connection.ok())
-        http::read(connection.socket_, connection.buffer_, parser, connection.error_);
+    parser.body_limit(reply_bytes_max_);
+    connection.read(parser);
     if (!connection.ok()) return connection.failure();
-    return HttpReply{static_cast<int>(parser.get().result_int()), std::move(parser.get().body())};
+    auto& reply = parser.get();
+    return HttpReply{static_cast<int>(reply.result_int()), std::move(reply.body()),
+                     std::string(reply[http::field::retry_after])};
 }
 
 Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
                                      const std::function<bool(std::string_view)>& on_event) const {
     Connection connection(host_, port_, timeout_);
-    connection.send("POST", target, std::move(body));
+    connection.send("POST", target, headers_, std::move(body));
     http::response_parser<http::buffer_body> parser;
-    parser.body_limit(uint64_t{1} << 30);
-    if (connection.ok()) {
-        http::read_header(connection.socket_, connection.buffer_, parser, connection.error_);
-    }
+    parser.body_limit(reply_bytes_max_);
+    connection.read_header(parser);
     if (!connection.ok()) return connection.failure();
-    HttpReply reply{static_cast<int>(parser.get().result_int()), {}};
+    HttpReply reply{static_cast<int>(parser.get().result_int()), {}, {}};
     const std::string_view type = parser.get()[http::field::content_type];
     const bool events = type.starts_with("text/event-stream");
 
@@ -122,8 +147,7 @@ Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
     while (!parser.is_done()) {
         parser.get().body().data = chunk.data();
         parser.get().body().size = chunk.size();
-        http::read_some(connection.socket_, connection.buffer_, parser, connection.error_);
-        if (connection.error_ == http::error::need_buffer) connection.error_ = {};
+        connection.read_some(parser);
         if (!connection.ok()) return connection.failure();
         const std::string_view got(chunk.data(), chunk.size() - parser.get().body().size);
         if (!events) {

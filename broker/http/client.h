@@ -15,29 +15,38 @@ namespace spolia {
 struct HttpReply {
     int status = 0;
     std::string body;
+    std::string retry_after;  // the header of that name; may be empty
 };
 
-// A blocking HTTP/1.1 client for one server, a connection a call: for benches, demos and health
-// checks, not for serving.
+// A blocking HTTP/1.1 client for one server, a connection a call: for benches, demos, health checks
+// and embedders, not for serving. Any thread.
 class HttpClient {
 public:
     HttpClient(std::string host, uint16_t port,
-               std::chrono::seconds timeout = std::chrono::seconds(600));
+               std::chrono::milliseconds timeout = std::chrono::seconds(600),
+               uint64_t reply_bytes_max = uint64_t{1} << 30);
+
+    // Fields of every request beside those of HTTP itself, such as {"Authorization", "Bearer ..."}.
+    void set_header(std::string name, std::string value);
 
     // Sends `body` as JSON where it is not empty. Fails with kIo when the server can't be reached,
-    // hangs up or stays silent for the timeout. Any status is a reply.
+    // hangs up, does not answer in full within the timeout, or answers more than reply_bytes_max.
+    // Any status is a reply.
     Result<HttpReply> call(std::string_view method, std::string_view target,
                            std::string body = {}) const;
 
     // POSTs and hands each server-sent event's data to `on_event` as it comes, without "[DONE]".
     // `on_event` returns false to hang up. A reply that is no event stream comes back as a body.
+    // Here the timeout is for silence: each piece may take as long.
     Result<HttpReply> stream(std::string_view target, std::string body,
                              const std::function<bool(std::string_view data)>& on_event) const;
 
 private:
-    std::string host_;
-    uint16_t port_;
-    std::chrono::seconds timeout_;
+    const std::string host_;
+    const uint16_t port_;
+    const std::chrono::milliseconds timeout_;
+    const uint64_t reply_bytes_max_;
+    std::vector<std::pair<std::string, std::string>> headers_;
 };
 
 }  // namespace spolia

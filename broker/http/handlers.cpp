@@ -38,16 +38,18 @@ Retrieve retrieval_of(const HandlerContext& context) {
     };
 }
 
-using ParseFunction = Parsed<ParsedRequest> (*)(std::string_view, const RequestContext&);
+template <class T>
+using ParseFunction = Parsed<T> (*)(std::string_view, const RequestContext&);
 
-Parsed<ParsedRequest> parse(const HandlerContext& context, ParseFunction function) {
+template <class T>
+Parsed<T> parse(const HandlerContext& context, ParseFunction<T> function) {
     const std::vector<std::string> names = model_names(context);
     return function(context.request.body,
                     RequestContext{context.service.text(), names, context.tenant, context.limits,
                                    retrieval_of(context)});
 }
 
-ReadyReply generate(const HandlerContext& context, ParseFunction function) {
+ReadyReply generate(const HandlerContext& context, ParseFunction<ParsedRequest> function) {
     Parsed<ParsedRequest> request = parse(context, function);
     if (!request.ok()) return error_response(request.error());
     GenerationReply generation;
@@ -64,6 +66,10 @@ ReadyReply preview_plan(const HandlerContext& context) {
     const Result<PlanPreview> plan = context.service.plan(request->generate);
     if (!plan.ok()) return error_response(api_error(plan.error()));
     return json_response(plan_json(*plan));
+}
+
+ReadyReply apply_template(const HandlerContext& context) {
+    return json_response(parse(context, render_prompt));
 }
 
 Reply now(ReadyReply reply) {
@@ -119,10 +125,7 @@ Reply handle_detokenize(const HandlerContext& context) {
 }
 
 Reply handle_apply_template(const HandlerContext& context) {
-    const std::vector<std::string> names = model_names(context);
-    return json_response(render_prompt(
-        context.request.body,
-        RequestContext{context.service.text(), names, context.tenant, context.limits}));
+    return answer(context, apply_template);
 }
 
 Reply handle_metrics(const HandlerContext& context) {

@@ -20,7 +20,7 @@ constexpr size_t kQueryBytesMax = 8192;
 }  // namespace
 
 Result<std::unique_ptr<CollectionSearch>> CollectionSearch::open(
-    std::unique_ptr<Collection> collection, const TextEmbedder& embedder) {
+    std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder) {
     Result<std::unique_ptr<VectorIndex>> vectors =
         VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims());
     if (!vectors.ok()) return vectors.error();
@@ -48,32 +48,46 @@ Status CollectionSearch::follow() {
         known_.insert(key);
     }
     for (const Key128& key : gone) vectors_->remove(kPartition, key);
+    const Result<int64_t> n_foreign = collection_->n_without_vector(embedder_.fingerprint());
+    if (!n_foreign.ok()) return n_foreign.error();
+    n_foreign_ = *n_foreign;
     version_ = *version;
     return {};
 }
 
-Result<std::vector<Key128>> CollectionSearch::ranked_by_vector(std::string_view query,
-                                                               size_t n_max) const {
-    const Result<std::vector<float>> vector = embedder_.embed({&query, 1});
-    if (!vector.ok()) return vector.error();
+Status CollectionSearch::check_embedder() const {
+    if (n_foreign_ == 0) return {};
+    const auto n_all = static_cast<size_t>(n_foreign_) + known_.size();
+    return Error{ErrorCode::kUnsupported,
+                 std::to_string(n_foreign_) + " of the collection's " + std::to_string(n_all) +
+                     " chunks have no vector of the server's embedder: start the server with the "
+                     "--embedding-... flags that spolia ingest had, or run spolia ingest with the "
+                     "server's"};
+}
+
+std::vector<Key128> CollectionSearch::ranked_by_vector(std::span<const float> query,
+                                                       size_t n_max) const {
     std::vector<Key128> keys;
-    for (const VectorHit& hit : vectors_->search(kPartition, *vector, n_max)) {
+    for (const VectorHit& hit : vectors_->search(kPartition, query, n_max)) {
         if (hit.score > 0) keys.push_back(hit.id);
     }
     return keys;
 }
 
 Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view query, size_t k) {
+    query = utf8_prefix(query, kQueryBytesMax);
+    // Before the snapshot, which keeps SQLite from tidying up: an embedder may take its time.
+    const Result<std::vector<float>> vector = embedder_.embed({&query, 1});
+    if (!vector.ok()) return vector.error();
     const Result<Transaction> snapshot = collection_->snapshot();
     if (!snapshot.ok()) return snapshot.error();
     if (Status followed = follow(); !followed.ok()) return followed.error();
-    query = utf8_prefix(query, kQueryBytesMax);
+    if (Status same = check_embedder(); !same.ok()) return same.error();
     const size_t n_candidates = std::max(kCandidatesMin, kCandidatesPerHit * k);
     Result<std::vector<Key128>> by_words = collection_->ranked_by_words(query, n_candidates);
     if (!by_words.ok()) return by_words.error();
-    Result<std::vector<Key128>> by_vector = ranked_by_vector(query, n_candidates);
-    if (!by_vector.ok()) return by_vector.error();
-    const std::vector<Key128> rankings[] = {*std::move(by_words), *std::move(by_vector)};
+    const std::vector<Key128> rankings[] = {*std::move(by_words),
+                                            ranked_by_vector(*vector, n_candidates)};
     std::vector<RetrievedChunk> found;
     for (const FusedRank& rank : fuse_ranks(rankings)) {
         if (found.size() == k) break;

@@ -2,11 +2,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
-#include "broker/rag/collection.h"
+#include "broker/rag/collection_database.h"
 #include "index/result.h"
 #include "index/text_embedder.h"
 #include "index/vector_index.h"
@@ -18,25 +19,28 @@ namespace spolia {
 class CollectionSearch {
 public:
     // Borrows `embedder`.
-    static Result<std::unique_ptr<CollectionSearch>> open(std::unique_ptr<Collection> collection,
-                                                          const TextEmbedder& embedder);
+    static Result<std::unique_ptr<CollectionSearch>> open(
+        std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder);
 
-    // The k best, best first.
+    // The k best, best first. kUnsupported while chunks have vectors of another embedder: these
+    // can't be compared with the query's, and a ranking by words alone would only look like one.
     Result<std::vector<RetrievedChunk>> search(std::string_view query, size_t k);
     Result<CollectionSize> size() { return collection_->size(); }
 
 private:
-    CollectionSearch(std::unique_ptr<Collection> collection, const TextEmbedder& embedder,
+    CollectionSearch(std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder,
                      std::unique_ptr<VectorIndex> vectors)
         : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {}
 
     Status follow();
-    Result<std::vector<Key128>> ranked_by_vector(std::string_view query, size_t n_max) const;
+    Status check_embedder() const;
+    std::vector<Key128> ranked_by_vector(std::span<const float> query, size_t n_max) const;
 
-    const std::unique_ptr<Collection> collection_;
+    const std::unique_ptr<CollectionDatabase> collection_;
     const TextEmbedder& embedder_;
     const std::unique_ptr<VectorIndex> vectors_;
     std::unordered_set<Key128, Key128Hash> known_;  // what vectors_ holds
+    int64_t n_foreign_ = 0;                         // chunks without a vector of this embedder
     int64_t version_ = -1;                          // of the collection, when it was read
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "broker/rag/collection_name.h"
+
 namespace spolia {
 namespace {
 
@@ -79,14 +81,30 @@ Status CollectionStore::ensure_open(Opened& opened, const Name& name) {
     if (opened.search && identity == opened.identity) return {};
     opened.search.reset();
     opened.identity = identity;
-    Result<std::unique_ptr<Collection>> collection =
-        Collection::open(file, Database::Access::kExisting, name.second);
+    Result<std::unique_ptr<CollectionDatabase>> collection =
+        CollectionDatabase::open(file, Database::Access::kExisting, name.second);
     if (!collection.ok()) return collection.error();
     Result<std::unique_ptr<CollectionSearch>> search =
         CollectionSearch::open(*std::move(collection), embedder_);
     if (!search.ok()) return search.error();
     opened.search = *std::move(search);
     return {};
+}
+
+Result<std::unique_ptr<CollectionDatabase>> CollectionStore::open(const std::string& tenant,
+                                                                  const std::string& collection,
+                                                                  Database::Access access) const {
+    if (Status good = check_collection_name(collection); !good.ok()) return good.error();
+    const std::filesystem::path file = collection_file(directory_, tenant, collection);
+    if (access == Database::Access::kCreate) {
+        std::error_code error;
+        std::filesystem::create_directories(file.parent_path(), error);
+        if (error) {
+            return Error{ErrorCode::kIo,
+                         "can't make " + file.parent_path().string() + ": " + error.message()};
+        }
+    }
+    return CollectionDatabase::open(file, access, collection);
 }
 
 std::vector<CollectionInfo> CollectionStore::list(const std::string& tenant) {

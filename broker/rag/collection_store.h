@@ -21,13 +21,21 @@ namespace spolia {
 std::filesystem::path collection_file(const std::filesystem::path& directory,
                                       std::string_view tenant, std::string_view name);
 
-// The collections of a folder, for searching. Thread-safe; searches of one collection wait for each
-// other.
+// The collections of a folder. Thread-safe; searches of one collection wait for each other.
 class CollectionStore {
 public:
     // Borrows `embedder`. The folder need not be there yet.
     CollectionStore(std::filesystem::path directory, const TextEmbedder& embedder)
         : directory_(std::move(directory)), embedder_(embedder) {}
+
+    const TextEmbedder& embedder() const { return embedder_; }
+
+    // A collection for reading and writing, apart from those that are searched in.
+    // kInvalidArgument: no such thing can be a collection's name. kCreate also makes the folders
+    // above it.
+    Result<std::unique_ptr<CollectionDatabase>> open(const std::string& tenant,
+                                                     const std::string& collection,
+                                                     Database::Access access) const;
 
     // By name. Those that can't be opened are left out.
     std::vector<CollectionInfo> list(const std::string& tenant) EXCLUDES(mutex_);

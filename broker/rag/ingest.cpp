@@ -1,5 +1,6 @@
 #include "broker/rag/ingest.h"
 
+#include <algorithm>
 #include <map>
 #include <string_view>
 #include <unordered_set>
@@ -16,41 +17,74 @@ namespace {
 // Of reading and cutting: another number makes all chunks anew.
 constexpr int64_t kRecipe = 1;
 constexpr size_t kTextsAtOnce = 256;
+constexpr size_t kNameBytesMax = 1024;
+
+DocumentFormat format_of(const TextDocument& text) {
+    switch (text.format) {
+        case TextFormat::kMarkdown: return DocumentFormat::kMarkdown;
+        case TextFormat::kHtml: return DocumentFormat::kHtml;
+        case TextFormat::kPlain: break;
+    }
+    return DocumentFormat::kText;
+}
+
+Status check(const TextDocument& text) {
+    if (text.name.empty() || text.name.size() > kNameBytesMax) {
+        return invalid("a document's name has 1 to " + std::to_string(kNameBytesMax) + " bytes");
+    }
+    if (text.text.size() <= kDocumentBytesMax) return {};
+    return invalid("it is longer than " + std::to_string(kDocumentBytesMax >> 20) + " MiB");
+}
+
+// The same text in another format makes other chunks.
+DocumentStamp stamp_of(const TextDocument& text) {
+    const Key128 hash =
+        hash_text(static_cast<char>('0' + static_cast<int>(text.format)) + text.text);
+    return {text_path(text.name), text.name, text.text.size(), 0, kRecipe, hash};
+}
 
 class Ingestion {
 public:
-    Ingestion(Collection& collection, const TextEmbedder& embedder, const IngestListener& listener)
+    Ingestion(CollectionDatabase& collection, const TextEmbedder& embedder,
+              const IngestListener& listener)
         : collection_(collection), embedder_(embedder), listener_(listener) {}
 
     Result<IngestReport> run(std::span<const std::filesystem::path> paths) {
         const Result<DocumentWalk> walk = find_documents(paths);
         if (!walk.ok()) return walk.error();
-        for (const std::string& warning : walk->warnings) listener_.warn(warning);
-        Status done = embed_missing();
-        if (done.ok()) done = read_known();
-        if (done.ok()) done = take_files(*walk);
+        n_all_ = walk->files.size();
+        for (const std::string& warning : walk->warnings) warn(warning);
+        Status done = read_known();
+        if (done.ok()) done = take_all(walk->files);
         if (done.ok()) done = remove_gone(*walk);
-        if (!done.ok()) return done.error();
-        const Result<CollectionSize> size = collection_.size();
-        if (!size.ok()) return size.error();
-        report_.size = *size;
-        return report_;
+        if (done.ok()) done = embed_anew();
+        return finish(done);
+    }
+
+    Result<IngestReport> run(std::span<const TextDocument> texts) {
+        n_all_ = texts.size();
+        Status done = read_known();
+        if (done.ok()) done = take_all(texts);
+        if (done.ok()) done = embed_anew();
+        return finish(done);
     }
 
 private:
-    // Chunks that another embedder was used for.
-    Status embed_missing() {
-        for (;;) {
-            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
-            if (!texts.ok()) return texts.error();
-            if (texts->empty()) return {};
-            std::vector<std::string_view> views;
-            for (const Collection::TextToEmbed& each : *texts) views.push_back(each.text);
-            const Result<std::vector<float>> vectors = embedder_.embed(views);
-            if (!vectors.ok()) return vectors.error();
-            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
-            if (!set.ok()) return set;
-        }
+    Result<IngestReport> finish(const Status& done) {
+        if (!done.ok() && !report_.cancelled) return done.error();
+        return std::move(report_);
+    }
+
+    void warn(std::string what) {
+        if (listener_.warn) listener_.warn(what);
+        report_.warnings.push_back(std::move(what));
+    }
+
+    // kCancelled where the listener wants no more.
+    Status tell_progress() {
+        if (!listener_.progress || listener_.progress(n_done_, n_all_)) return {};
+        report_.cancelled = true;
+        return Error{ErrorCode::kCancelled, "ingesting was cancelled"};
     }
 
     Status read_known() {
@@ -60,66 +94,95 @@ private:
         return {};
     }
 
-    Status take_files(const DocumentWalk& walk) {
-        for (size_t i = 0; i < walk.files.size(); ++i) {
-            listener_.progress(i, walk.files.size());
-            if (Status taken = take(walk.files[i]); !taken.ok()) return taken;
+    // What the collection has of a document, if that was made as it would be now.
+    const DocumentStamp* current(const std::string& path) const {
+        const auto known = known_.find(path);
+        return known != known_.end() && known->second.recipe == kRecipe ? &known->second : nullptr;
+    }
+
+    template <class Documents>
+    Status take_all(const Documents& documents) {
+        for (const auto& document : documents) {
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
+            if (Status taken = take(document); !taken.ok()) return taken;
+            ++n_done_;
         }
-        listener_.progress(walk.files.size(), walk.files.size());
-        return {};
+        return tell_progress();
     }
 
     Status take(const DocumentFile& file) {
         there_.insert(file.path.string());
-        const auto known = known_.find(file.path.string());
-        const DocumentStamp* old = known == known_.end() ? nullptr : &known->second;
+        const DocumentStamp* old = current(file.path.string());
         const Result<FileState> state = file_state(file.path);
-        if (!state.ok()) return fail(file, state.error());
-        const bool current = old != nullptr && old->recipe == kRecipe;
-        if (current && *state == FileState{old->size, old->mtime_ns} &&
+        if (!state.ok()) return fail(file.path.string(), state.error());
+        if (old != nullptr && *state == FileState{old->size, old->mtime_ns} &&
             old->source == file.source) {
             ++report_.n_unchanged;
             return {};
         }
         Result<FileContent> content = read_document_file(file.path, kDocumentBytesMax);
-        if (!content.ok()) return fail(file, content.error());
+        if (!content.ok()) return fail(file.path.string(), content.error());
         report_.bytes_read += content->bytes.size();
         const DocumentStamp stamp{file.path.string(),      file.source, content->state.size,
                                   content->state.mtime_ns, kRecipe,     hash_text(content->bytes)};
-        if (current && old->hash == stamp.hash) {
+        if (old != nullptr && old->hash == stamp.hash) {
             ++report_.n_unchanged;
             return collection_.restamp(stamp);
         }
         const Result<Document> document =
             read_document(file.path, document_format(file.path).value_or(DocumentFormat::kText),
                           std::move(content->bytes));
-        if (!document.ok()) return fail(file, document.error());
-        ++(old == nullptr ? report_.n_added : report_.n_replaced);
-        return put(stamp, *document);
+        return document.ok() ? put(stamp, *document) : fail(file.path.string(), document.error());
+    }
+
+    Status take(const TextDocument& text) {
+        if (const Status good = check(text); !good.ok()) return fail(text.name, good.error());
+        report_.bytes_read += text.text.size();
+        const DocumentStamp stamp = stamp_of(text);
+        const DocumentStamp* old = current(stamp.path);
+        if (old != nullptr && old->hash == stamp.hash) {
+            ++report_.n_unchanged;
+            return {};
+        }
+        const Result<Document> document = read_document({}, format_of(text), text.text);
+        return document.ok() ? put(stamp, *document) : fail(text.name, document.error());
     }
 
     Status put(const DocumentStamp& stamp, const Document& document) {
         std::vector<DocumentChunk> chunks;
         cut_document(document, {},
                      [&](DocumentChunk chunk) { chunks.push_back(std::move(chunk)); });
+        const Result<std::vector<float>> vectors = embed(chunks);
+        if (!vectors.ok()) return vectors.error();
+        Status stored = collection_.put(stamp, chunks, embedder_.fingerprint(), *vectors);
+        if (!stored.ok()) return stored;
+        const bool added = known_.insert_or_assign(stamp.path, stamp).second;
+        ++(added ? report_.n_added : report_.n_replaced);
+        return {};
+    }
+
+    Result<std::vector<float>> embed(std::span<const DocumentChunk> chunks) {
         std::vector<float> vectors;
         vectors.reserve(chunks.size() * static_cast<size_t>(embedder_.n_dims()));
-        std::vector<std::string_view> texts;
-        for (size_t i = 0; i < chunks.size(); ++i) {
-            texts.push_back(chunks[i].text);
-            if (texts.size() < kTextsAtOnce && i + 1 < chunks.size()) continue;
+        while (!chunks.empty()) {
+            std::vector<std::string_view> texts;
+            for (const DocumentChunk& chunk : chunks.first(std::min(chunks.size(), kTextsAtOnce))) {
+                texts.push_back(chunk.text);
+            }
             const Result<std::vector<float>> some = embedder_.embed(texts);
             if (!some.ok()) return some.error();
             vectors.insert(vectors.end(), some->begin(), some->end());
-            texts.clear();
+            chunks = chunks.subspan(texts.size());
+            if (chunks.empty()) break;
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted.error();
         }
-        return collection_.put(stamp, chunks, embedder_.fingerprint(), vectors);
+        return vectors;
     }
 
-    // The collection is whole: only this file is not.
-    Status fail(const DocumentFile& file, const Error& error) {
+    // The collection is whole: only this document is not.
+    Status fail(const std::string& name, const Error& error) {
         ++report_.n_failed;
-        listener_.warn(file.path.string() + ": " + error.message);
+        warn(name + ": " + error.message);
         return {};
     }
 
@@ -133,20 +196,50 @@ private:
         return {};
     }
 
-    Collection& collection_;
+    // Chunks that another embedder was used for.
+    Status embed_anew() {
+        const Result<int64_t> n_all = collection_.n_without_vector(embedder_.fingerprint());
+        if (!n_all.ok()) return n_all.error();
+        n_all_ = static_cast<size_t>(*n_all);
+        for (;;) {
+            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
+            if (!texts.ok()) return texts.error();
+            if (texts->empty()) return {};
+            std::vector<std::string_view> views;
+            for (const CollectionDatabase::ChunkText& each : *texts) views.push_back(each.text);
+            const Result<std::vector<float>> vectors = embedder_.embed(views);
+            if (!vectors.ok()) return vectors.error();
+            Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
+            if (!set.ok()) return set;
+            n_done_ = report_.n_embedded_anew += texts->size();
+            if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
+        }
+    }
+
+    CollectionDatabase& collection_;
     const TextEmbedder& embedder_;
     const IngestListener& listener_;
     std::map<std::string, DocumentStamp> known_;  // by path
     std::unordered_set<std::string> there_;       // paths that were found
+    size_t n_done_ = 0;
+    size_t n_all_ = 0;
     IngestReport report_;
 };
 
 }  // namespace
 
-Result<IngestReport> ingest(Collection& collection, const TextEmbedder& embedder,
-                            std::span<const std::filesystem::path> paths,
-                            const IngestListener& listener) {
+std::string text_path(std::string_view name) { return "text:" + std::string(name); }
+
+Result<IngestReport> ingest_files(CollectionDatabase& collection, const TextEmbedder& embedder,
+                                  std::span<const std::filesystem::path> paths,
+                                  const IngestListener& listener) {
     return Ingestion(collection, embedder, listener).run(paths);
+}
+
+Result<IngestReport> ingest_texts(CollectionDatabase& collection, const TextEmbedder& embedder,
+                                  std::span<const TextDocument> texts,
+                                  const IngestListener& listener) {
+    return Ingestion(collection, embedder, listener).run(texts);
 }
 
 }  // namespace spolia

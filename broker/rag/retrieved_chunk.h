@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "index/fingerprint.h"
 
@@ -13,7 +14,7 @@ struct StoredChunk {
     std::string source;   // what clients see of the path: from the folder on that was ingested
     std::string heading;  // the path of headings to it
     std::string text;
-    std::string path;     // of the document, absolute
+    std::string path;     // of the document, see DocumentStamp
     int64_t ordinal = 0;  // in the document, from 0
 };
 
@@ -21,5 +22,11 @@ struct RetrievedChunk {
     StoredChunk chunk;
     double score = 0;  // see fuse_ranks()
 };
+
+// So many may be asked for at once.
+inline constexpr int32_t kRetrievedMax = 64;
+
+// As they stand in their documents, in place of best first.
+void put_in_document_order(std::vector<RetrievedChunk>& chunks);
 
 }  // namespace spolia

@@ -1,10 +1,14 @@
 #include "spolia/broker.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <utility>
 
+#include "broker/cache_folder.h"
 #include "broker/local_stack.h"
+#include "broker/rag/embedder_choice.h"
+#include "broker/sdk/local_collection.h"
 #include "broker/wire/messages.h"
 
 namespace spolia {
@@ -19,6 +23,10 @@ Config to_config(const BrokerOptions& options) {
     config.model.n_gpu_layers = options.n_gpu_layers;
     config.cache.directory = options.cache_directory;
     config.cache.ram_bytes_max = options.ram_bytes_max;
+    config.embedding.model = options.embedding_model;
+    config.embedding.url = options.embedding_url;
+    config.embedding.name = options.embedding_name;
+    config.embedding.key_env = options.embedding_key_env;
     config.reuse.fidelity = options.fidelity;
     config.reuse.policy = options.policy;
     config.reuse.recompute_ratio = options.recompute_ratio;
@@ -98,22 +106,46 @@ Result<GenerateRequest> to_request(const Prompt& prompt, const TextModel& text,
 
 }  // namespace
 
+Status add_context(Prompt& prompt, const std::vector<ScoredChunk>& chunks) {
+    const auto last =
+        std::ranges::find(prompt.messages.rbegin(), prompt.messages.rend(), "user", &Message::role);
+    if (last == prompt.messages.rend()) {
+        return invalid("the prompt has no message of a user to put chunks in front of");
+    }
+    std::vector<std::string> texts;
+    for (const ScoredChunk& chunk : chunks) texts.push_back(chunk.text);
+    last->parts.insert(last->parts.begin(), texts.begin(), texts.end());
+    return {};
+}
+
 class Broker::Impl {
 public:
-    explicit Impl(LocalStack stack) : stack_(std::move(stack)) {}
+    Impl(LocalStack stack, std::unique_ptr<TextEmbedder> embedder,
+         const std::filesystem::path& collections)
+        : stack_(std::move(stack)),
+          embedder_(std::move(embedder)),
+          collections_(collections, *embedder_) {}
     Service& service() { return *stack_.service; }
+    CollectionStore& collections() { return collections_; }
 
 private:
     LocalStack stack_;
+    const std::unique_ptr<TextEmbedder> embedder_;
+    CollectionStore collections_;
 };
 
 Broker::Broker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Broker::~Broker() = default;
 
 Result<std::unique_ptr<Broker>> Broker::open(const BrokerOptions& options) {
-    Result<LocalStack> stack = open_local_stack(to_config(options));
+    const Config config = to_config(options);
+    Result<std::unique_ptr<TextEmbedder>> embedder =
+        open_embedder(config.embedding, EmbedderUse::kServe);
+    if (!embedder) return embedder.error();
+    Result<LocalStack> stack = open_local_stack(config);
     if (!stack) return stack.error();
-    return std::unique_ptr<Broker>(new Broker(std::make_unique<Impl>(std::move(stack).value())));
+    return std::unique_ptr<Broker>(new Broker(std::make_unique<Impl>(
+        *std::move(stack), *std::move(embedder), collections_folder(options.cache_directory))));
 }
 
 Result<int32_t> Broker::add_document(const std::string& text, const std::string& tenant) {
@@ -126,6 +158,15 @@ Result<int32_t> Broker::add_document(const std::string& text, const std::string&
     int32_t n_tokens = 0;
     for (const ChunkInfo& chunk : *chunks) n_tokens += chunk.n_tokens;
     return n_tokens;
+}
+
+Result<std::unique_ptr<Collection>> Broker::open_collection(const std::string& name,
+                                                            const std::string& tenant) {
+    return open_local_collection(impl_->service(), impl_->collections(), tenant, name);
+}
+
+std::vector<CollectionInfo> Broker::list_collections(const std::string& tenant) {
+    return impl_->collections().list(tenant);
 }
 
 Result<Answer> Broker::ask(const Prompt& prompt, const OnText& on_text) {

@@ -165,6 +165,16 @@ ChatRequest read_chat(Fields& body) {
     return chat;
 }
 
+// `retrieve` alone of the spolia object.
+std::optional<Retrieval> read_retrieval_only(Fields& body) {
+    const Json* object = body.object("spolia");
+    if (object == nullptr) return std::nullopt;
+    Fields spolia(*object, "spolia");
+    std::optional<Retrieval> wanted = read_retrieval(spolia);
+    body.adopt(spolia);
+    return wanted;
+}
+
 // Puts the chunks that the request asks for into its messages.
 Parsed<std::string> retrieve(const Json& messages, const RequestContext& context,
                              ParsedRequest& request) {
@@ -229,11 +239,22 @@ Parsed<std::string> render_prompt(std::string_view text, const RequestContext& c
     const Parsed<Json> json = parse_object(text, context.limits);
     if (!json.ok()) return json.error();
     Fields body(*json);
-    const ChatRequest chat = read_chat(body);
+    ParsedRequest request;
+    ChatRequest chat = read_chat(body);
+    request.retrieval = read_retrieval_only(body);
     if (!body.ok()) return body.fault();
+    if (request.retrieval) {
+        Parsed<std::string> messages = retrieve((*json)["messages"], context, request);
+        if (!messages.ok()) return messages.error();
+        chat.messages_json = std::move(*messages);
+    }
     Result<RenderedChat> rendered = context.text.render(chat);
     if (!rendered.ok()) return prompt_error(rendered.error(), "messages");
-    return dump({{"prompt", rendered->text}});
+    Json response = {{"prompt", rendered->text}};
+    if (request.retrieved) {
+        response["spolia"]["retrieved"] = retrieved_sources_json(*request.retrieved);
+    }
+    return dump(response);
 }
 
 }  // namespace spolia

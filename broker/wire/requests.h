@@ -43,7 +43,8 @@ Parsed<ParsedRequest> parse_completion_request(std::string_view body,
 // A body of either kind: chat when it has messages.
 Parsed<ParsedRequest> parse_plan_request(std::string_view body, const RequestContext& context);
 
-// The text of a chat request's prompt, for /apply-template.
+// The text of a chat request's prompt, for /apply-template; with the chunks that it retrieves. Of
+// the spolia object all else is ignored.
 Parsed<std::string> render_prompt(std::string_view body, const RequestContext& context);
 
 // Salt of a tenant's keys. Different pairs never give the same salt: tenants have no line breaks.

@@ -1,16 +1,12 @@
 #include "broker/wire/retrieval.h"
 
-#include <algorithm>
-#include <tuple>
-
+#include "broker/rag/collection_name.h"
 #include "broker/wire/request_options.h"
 #include "broker/wire/retrieval_fields.h"
 #include "index/lines.h"
 
 namespace spolia {
 namespace {
-
-constexpr int64_t kChunksMax = 64;
 
 std::string read_collection(Fields& fields) {
     const std::string* name = fields.string("collection");
@@ -30,7 +26,7 @@ void read_common(Fields& fields, Retrieval& wanted) {
         wanted.query = *query;
         if (trim_spaces(*query).empty()) fields.fail("query", "must not be empty");
     }
-    if (const auto k = fields.integer("k", 1, kChunksMax)) wanted.k = static_cast<int32_t>(*k);
+    if (const auto k = fields.integer("k", 1, kRetrievedMax)) wanted.k = static_cast<int32_t>(*k);
 }
 
 Json to_object(const RetrievedChunk& found, bool warm) {
@@ -53,10 +49,7 @@ size_t last_user_message(const Json& messages) {
 }  // namespace
 
 void put_in_order(std::vector<RetrievedChunk>& chunks, const Retrieval& wanted) {
-    if (!wanted.stable_order) return;
-    std::ranges::sort(chunks, [](const RetrievedChunk& a, const RetrievedChunk& b) {
-        return std::tie(a.chunk.path, a.chunk.ordinal) < std::tie(b.chunk.path, b.chunk.ordinal);
-    });
+    if (wanted.stable_order) put_in_document_order(chunks);
 }
 
 Parsed<RetrieveRequest> parse_retrieve_request(std::string_view text, const JsonLimits& limits) {

@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/rag/collection_info.h"
 #include "broker/rag/retrieved_chunk.h"
 #include "broker/wire/api_error.h"
 #include "broker/wire/json_limits.h"
 #include "index/result.h"
+#include "spolia/collection.h"
 
 namespace spolia {
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import {
   appendFileSync,
   copyFileSync,
@@ -20,7 +21,7 @@ import { temporaryFolder } from './support/folder.mjs';
 import { cleanEnvironment, run } from './support/program.mjs';
 import { makeRandom, makeSeed, makeText } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
-import { packages, program, sampleModel } from './support/settings.mjs';
+import { model, packages, program, ragExample, sampleModel } from './support/settings.mjs';
 
 const kOtters = 'The otter swims in the cold river and eats crabs. '.repeat(6);
 const kHerons = 'The heron stands on one leg at the pond and waits. '.repeat(6);
@@ -107,6 +108,74 @@ test('retrieve, and chat with what was retrieved', async (t) => {
   assert.equal((await ingest(docs, cache)).removed, 1);
   const { data: left } = await server.post('/v1/retrieve', ask);
   assert.ok(left.every(({ source }) => source === 'docs/animals.md'));
+});
+
+// An OpenAI-compatible server whose vectors say which letters a text has.
+async function embeddingServer(t, key) {
+  const seen = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const piece of request) body += piece;
+    seen.push(request.url);
+    const allowed = request.headers.authorization === `Bearer ${key}`;
+    response.statusCode = allowed ? 200 : 401;
+    if (!allowed) return response.end(JSON.stringify({ error: { message: 'who are you?' } }));
+    const data = JSON.parse(body).input.map((text, index) => ({
+      index,
+      embedding: [...'abcdefghijklmnopqrstuvwxyz'].map((c) => text.toLowerCase().split(c).length - 1),
+    }));
+    response.end(JSON.stringify({ data: data.reverse() }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return { url: `http://127.0.0.1:${server.address().port}/v1`, seen };
+}
+
+test('embedders of the collection and of the server', async (t) => {
+  const { folder, docs, cache } = workplace(t);
+  writeNotes(docs);
+  const ask = { collection: 'notes', query: 'Which fee is for late taxes?', k: 3 };
+  const take = async (args, env = {}) => {
+    const { code, stdout, stderr } = await run([...ingestArgs(docs, cache), ...args], { env });
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  let server;
+  const serve = async (args, env) => {
+    await server?.stop();
+    server = await Server.start(t, { args: ['--cache-dir', cache, ...args], env });
+  };
+
+  const local = ['--embedding-model', model];
+  assert.equal((await take(local)).embedded_anew, 0);
+  await serve(local);
+  assert.equal((await server.post('/v1/retrieve', ask)).data.length, 3);
+  await serve([]);
+  const { status, body } = await server.ask('POST', '/v1/retrieve', ask);
+  assert.equal(status, 400);
+  assert.match(body.error.message, /3 of the collection's 3 chunks .*--embedding-/);
+  assert.equal((await server.get('/v1/collections')).data.length, 1);
+
+  // Ingested with this server's embedder, it is searched again, and no file was read.
+  const { embedded_anew, bytes_read } = await take([]);
+  assert.deepEqual({ embedded_anew, bytes_read }, { embedded_anew: 3, bytes_read: 0 });
+  assert.equal((await server.post('/v1/retrieve', ask)).data[0].heading, 'Office');
+
+  const { url, seen } = await embeddingServer(t, 'SECRET');
+  const config = join(folder, 'spolia.toml');
+  writeFileSync(config, `[embedding]\nurl = "${url}"\nname = "letters"\nkey_env = "LETTERS_KEY"\n`);
+  const refused = await run([...ingestArgs(docs, cache), '--config', config], {
+    env: { LETTERS_KEY: 'WRONG' },
+  });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /\/v1\/embeddings: status 401: who are you\?/);
+  assert.doesNotMatch(refused.stderr, /WRONG/);
+  const env = { LETTERS_KEY: 'SECRET' };
+  assert.equal((await take(['--config', config], env)).embedded_anew, 3);
+  await serve(['--config', config], env);
+  assert.equal((await server.post('/v1/retrieve', ask)).data[0].heading, 'Office');
+  assert.ok(seen.every((path) => path === '/v1/embeddings'));
 });
 
 test('tenants and names', async (t) => {
@@ -227,6 +296,57 @@ test('the example with curl', { skip: sampleModel === '' }, async () => {
   assert.match(found.data[0].text, /anchor/i);
   assert.equal(first.spolia.retrieved.length, 2);
   assert.ok(again.spolia.tokens.shifted > 0, JSON.stringify(again.spolia));
+});
+
+test('the example with the SDK', async (t) => {
+  const { docs, cache } = workplace(t);
+  writeNotes(docs);
+  const args = [model, cache, 'Where does the otter swim?', docs];
+  const { code, stdout, stderr } = await run(args, { command: ragExample });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^2 added, 0 replaced, 0 unchanged, 0 removed, 0 failed$/m);
+  assert.match(stdout, /^0\.03\d\d docs\/animals\.md: Animals > Otters$/m);
+  const reused = [...stdout.matchAll(/, (\d+) reused, /g)].map(([, count]) => Number(count));
+  assert.equal(reused[0], 0, stdout);
+  assert.ok(reused[1] > 0, stdout);
+
+  // The command and the program are at home in one collection.
+  rmSync(join(docs, 'office.html'));
+  writeFileSync(join(docs, 'pond.txt'), kHerons);
+  const { added, unchanged, removed, documents } = await ingest(docs, cache, { name: 'rag_sdk' });
+  assert.deepEqual({ added, unchanged, removed, documents }, { added: 1, unchanged: 1, removed: 1, documents: 3 });
+  const again = await run(args, { command: ragExample });
+  assert.match(again.stdout, /^0 added, 0 replaced, 2 unchanged, 0 removed, 0 failed$/m);
+  assert.match(again.stdout, /Animals > Otters \(warm\)$/m);
+  const usage = await run([], { command: ragExample });
+  assert.equal(usage.code, 2);
+});
+
+test('the SDK and the program at the same time', async (t) => {
+  const { docs, cache } = workplace(t);
+  const random = makeRandom(makeSeed(t));
+  for (let i = 0; i < 60; ++i) writeFileSync(join(docs, `${i}.txt`), makeText(random, 300));
+  writeNotes(docs);
+  const args = [model, cache, 'Where does the otter swim?', docs];
+  // Both take the same folder into the same collection.
+  const [example, command] = await Promise.all([
+    run(args, { command: ragExample, timeout: 300_000 }),
+    run(ingestArgs(docs, cache, 'rag_sdk')),
+  ]);
+  assert.equal(example.code, 0, example.stderr);
+  assert.equal(command.code, 0, command.stderr);
+  const whole = await ingest(docs, cache, { name: 'rag_sdk' });
+  assert.deepEqual([whole.unchanged, whole.documents], [62, 63]);
+  await ingest(docs, cache, { name: 'alone' });
+
+  // The KV of a cache folder is one process's at a time.
+  const server = await Server.start(t, { args: ['--cache-dir', cache] });
+  const refused = await run(args, { command: ragExample });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /another process uses it/);
+  const { data } = await server.get('/v1/collections');
+  const [alone, both] = data;
+  assert.equal(both.chunks, alone.chunks + 1, 'the note');
 });
 
 test('the example with LangChain', async (t) => {

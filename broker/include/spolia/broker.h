@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "index/result.h"
+#include "spolia/collection.h"
 #include "spolia/receipt.h"
 
 namespace spolia {
@@ -16,11 +17,20 @@ namespace spolia {
 struct BrokerOptions {
     std::string model_path;  // a GGUF file
     int32_t n_ctx = 4096;  // tokens of one prompt and its answer; 0: what the model was trained for
-    int32_t n_sequences = 1;      // answers at a time; further ones wait
-    int32_t n_threads = 0;        // 0: one a core
-    int32_t n_gpu_layers = 0;     // < 0: all
-    std::string cache_directory;  // where chunks' KV outlives the process; empty: nowhere
+    int32_t n_sequences = 1;   // answers at a time; further ones wait
+    int32_t n_threads = 0;     // 0: one a core
+    int32_t n_gpu_layers = 0;  // < 0: all
+    // Where chunks' KV outlives the process; empty: nowhere. Of a model's brokers and servers only
+    // one at a time can have it open (kIo). Collections are in its folder "collections", where
+    // others may write meanwhile, as `spolia ingest` does; without it in the user's cache folder,
+    // as the command's are.
+    std::string cache_directory;
     uint64_t ram_bytes_max = uint64_t{2} << 30;  // KV of chunks kept in memory
+    // What makes the vectors of collections: a GGUF embedding model, or an OpenAI-compatible server
+    // (http://...), the name of its model, and the environment variable with its key. All empty: an
+    // embedder that needs no model and knows words, not meanings.
+    std::string embedding_model;
+    std::string embedding_url, embedding_name, embedding_key_env;
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
     // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | anchors
@@ -53,6 +63,11 @@ struct Prompt {
     std::optional<double> recompute_ratio;
 };
 
+// Puts chunks, in their order and each as a part of its own, in front of the parts of the last
+// message whose role is "user": as text next to others a chunk would not be found in the cache.
+// kInvalidArgument: there is no such message.
+Status add_context(Prompt& prompt, const std::vector<ScoredChunk>& chunks);
+
 struct Answer {
     std::string text;
     FinishReason finish = FinishReason::kStop;
@@ -77,6 +92,16 @@ public:
     // Computes a document's KV ahead of time, so that prompts find it wherever it stands in them.
     // Returns the number of its tokens that can be reused: those of its chunks.
     Result<int32_t> add_document(const std::string& text, const std::string& tenant = {});
+
+    // Opens a collection, and makes it where there is none. `name`: 1 to 64 letters, digits and
+    // -_. that start with no dot (kInvalidArgument). Collections of different tenants never share
+    // anything; a tenant's prompts reuse the KV of the tenant's chunks. kIo and kCorrupt: its file
+    // can't be used, the error says which. Must end before the broker.
+    Result<std::unique_ptr<Collection>> open_collection(const std::string& name,
+                                                        const std::string& tenant = {});
+
+    // By name. Those that can't be opened are left out.
+    std::vector<CollectionInfo> list_collections(const std::string& tenant = {});
 
     // Answers a prompt. kContextTooLong when prompt and answer don't fit n_ctx.
     Result<Answer> ask(const Prompt& prompt, const OnText& on_text = {});

@@ -14,6 +14,7 @@ export const model = required('E2E_MODEL');
 // The file of the model that the program carries; empty where it carries none.
 export const sampleModel = process.env.E2E_SAMPLE_MODEL ?? '';
 export const example = required('E2E_EXAMPLE');
+export const ragExample = required('E2E_RAG_EXAMPLE');
 export const multiAgentExample = required('E2E_MULTI_AGENT_EXAMPLE');
 export const packages = required('E2E_PACKAGES');
 

@@ -132,6 +132,26 @@ format = "json"
     EXPECT_EQ(config->log.format, LogFormat::kJson);
 }
 
+TEST_F(ConfigTest, ChoosesAnEmbedder) {
+    const Result<Config> config = from_file(R"(
+[embedding]
+url = "http://127.0.0.1:8081/v1"
+name = "bge-m3"
+key_env = "BGE_KEY"
+threads = 2
+)");
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->embedding.url, "http://127.0.0.1:8081/v1");
+    EXPECT_EQ(config->embedding.name, "bge-m3");
+    EXPECT_EQ(config->embedding.key_env, "BGE_KEY");
+    EXPECT_EQ(config->embedding.n_threads, 2);
+    const Result<Config> both =
+        from_flags({{"embedding.model", "m.gguf"}, {"embedding.url", "http://127.0.0.1:8081/v1"}});
+    ASSERT_FALSE(both.ok());
+    EXPECT_NE(both.error().message.find("--embedding-model and --embedding-url"),
+              std::string::npos);
+}
+
 TEST_F(ConfigTest, ErrorsNameTheLine) {
     expect_error_at("[server]\n\nprot = 1\n", 3, "unknown setting server.prot");
     expect_error_at("[sever]\nport = 1\n", 1, "unknown section sever");

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <future>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -212,6 +214,30 @@ TEST_F(LocalServiceTest, TenantsShareNothing) {
     GenerateRequest own = core.request(two_chunks(2, 1, 4));
     own.tenant = "a";
     EXPECT_EQ(reused(core.run(own)), 110);
+}
+
+TEST_F(LocalServiceTest, EncodedTextsAreFoundAsParts) {
+    core.open();
+    std::promise<Result<std::vector<ChunkInfo>>> done;
+    EXPECT_FALSE(core.service().is_warm("a", words(1, 60)));
+    core.service().encode_text("a", words(1, 60), [&](Result<std::vector<ChunkInfo>> chunks) {
+        done.set_value(std::move(chunks));
+    });
+    const Result<std::vector<ChunkInfo>> chunks = done.get_future().get();
+    ASSERT_TRUE(chunks) << chunks.error().message;
+    EXPECT_TRUE((*chunks)[0].encoded);
+    EXPECT_TRUE(core.service().is_warm("a", words(1, 60)));
+    EXPECT_FALSE(core.service().is_warm("b", words(1, 60)));
+    EXPECT_TRUE(core.service().list_chunks("a").empty());
+    GenerateRequest request = core.request({{kChunk, words(1, 60)}, {kQuery, "?"}});
+    request.tenant = "a";
+    EXPECT_EQ(reused(core.run(request)), 60);
+
+    std::optional<ErrorCode> refused;
+    core.service().encode_text("a", "short", [&](const Result<std::vector<ChunkInfo>>& result) {
+        refused = result.error().code;
+    });
+    EXPECT_EQ(refused, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(LocalServiceTest, RegisteredChunksAreFoundInAnyText) {

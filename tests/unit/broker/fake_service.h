@@ -164,6 +164,11 @@ public:
         done(std::vector<ChunkInfo>{info});
     }
 
+    void encode_text(std::string tenant, std::string text,
+                     std::function<void(Result<std::vector<ChunkInfo>>)> done) override {
+        put_chunk(std::move(tenant), "", std::move(text), std::move(done));
+    }
+
     Result<ChunkInfo> get_chunk(const std::string& tenant, const Key128& key) const override {
         const MutexLock lock(mutex_);
         const auto found = chunks_.find({tenant, key});

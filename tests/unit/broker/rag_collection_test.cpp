@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/rag/collection_name.h"
 #include "broker/rag/collection_service.h"
 #include "broker/rag/collection_store.h"
 #include "broker/rag/rank_fusion.h"
@@ -21,16 +22,16 @@ const test::WordEmbedder kEmbedder;
 
 class CollectionTest : public ::testing::Test {
 protected:
-    std::unique_ptr<Collection> open(const std::string& name = "notes",
-                                     const std::string& tenant = "") {
+    std::unique_ptr<CollectionDatabase> open(const std::string& name = "notes",
+                                             const std::string& tenant = "") {
         const auto file = collection_file(folder_.path, tenant, name);
         std::filesystem::create_directories(file.parent_path());
-        auto collection = Collection::open(file, Database::Access::kCreate, name);
+        auto collection = CollectionDatabase::open(file, Database::Access::kCreate, name);
         EXPECT_TRUE(collection.ok()) << collection.error().message;
         return *std::move(collection);
     }
 
-    static void put(Collection& collection, const std::string& path,
+    static void put(CollectionDatabase& collection, const std::string& path,
                     const std::vector<std::string>& texts,
                     const TextEmbedder& embedder = kEmbedder) {
         std::vector<DocumentChunk> chunks;
@@ -125,16 +126,36 @@ TEST_F(CollectionTest, NeverMixesEmbedders) {
     EXPECT_TRUE(collection->keys(other.fingerprint())->empty());
 }
 
+TEST_F(CollectionTest, SearchesNothingOfAnotherEmbedder) {
+    const test::WordEmbedder other(3);
+    const auto writer = open();
+    put(*writer, "/a", {"The otter swims."});
+    const auto search = CollectionSearch::open(open(), kEmbedder);
+    ASSERT_TRUE(search.ok()) << search.error().message;
+    EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 1u);
+    put(*writer, "/b", {"The otter sleeps.", "The heron flies."}, other);
+    const auto refused = (*search)->search("otter", 9);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(refused.error().message.find("2 of the collection's 3 chunks"), 0u)
+        << refused.error().message;
+    EXPECT_NE(refused.error().message.find("--embedding-"), std::string::npos) << "what to do";
+    EXPECT_EQ((*search)->size()->n_chunks, 3) << "it is still listed";
+    put(*writer, "/b", {"The otter sleeps."});
+    EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 2u);
+}
+
 TEST_F(CollectionTest, RefusesOtherFiles) {
     const auto file = folder_.path / "x.db";
     std::ofstream(file) << std::string(5000, 'x');
-    const auto damaged = Collection::open(file, Database::Access::kExisting, "x");
+    const auto damaged = CollectionDatabase::open(file, Database::Access::kExisting, "x");
     ASSERT_FALSE(damaged.ok());
     EXPECT_EQ(damaged.error().code, ErrorCode::kCorrupt);
     EXPECT_NE(damaged.error().message.find(file.string()), std::string::npos);
-    EXPECT_EQ(
-        Collection::open(folder_.path / "y.db", Database::Access::kExisting, "y").error().code,
-        ErrorCode::kNotFound);
+    EXPECT_EQ(CollectionDatabase::open(folder_.path / "y.db", Database::Access::kExisting, "y")
+                  .error()
+                  .code,
+              ErrorCode::kNotFound);
 }
 
 TEST_F(CollectionTest, ChecksNames) {

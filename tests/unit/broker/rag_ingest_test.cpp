@@ -23,7 +23,8 @@ class IngestTest : public ::testing::Test {
 protected:
     IngestTest() {
         fs::create_directories(docs_);
-        auto collection = Collection::open(folder_.path / "c.db", Database::Access::kCreate, "c");
+        auto collection =
+            CollectionDatabase::open(folder_.path / "c.db", Database::Access::kCreate, "c");
         collection_ = *std::move(collection);
     }
 
@@ -32,13 +33,25 @@ protected:
         std::ofstream(docs_ / name, std::ios::binary) << text;
     }
 
-    IngestReport take(std::vector<fs::path> paths = {}) {
+    // Cancels in front of document `n_max`.
+    IngestReport take(std::vector<fs::path> paths = {}, size_t n_max = SIZE_MAX) {
+        return take_with(embedder_, std::move(paths), n_max);
+    }
+    IngestReport take_with(const TextEmbedder& embedder, std::vector<fs::path> paths = {},
+                           size_t n_max = SIZE_MAX) {
         if (paths.empty()) paths = {docs_};
+        return report_of(ingest_files(*collection_, embedder, paths, listener(n_max)));
+    }
+    IngestReport take_texts(const std::vector<TextDocument>& texts) {
+        return report_of(ingest_texts(*collection_, embedder_, texts, listener(SIZE_MAX)));
+    }
+
+    IngestListener listener(size_t n_max) {
         warnings_.clear();
-        const IngestListener listener{
-            .progress = [](size_t, size_t) {},
-            .warn = [this](const std::string& what) { warnings_.push_back(what); }};
-        const Result<IngestReport> report = ingest(*collection_, embedder_, paths, listener);
+        return {.progress = [n_max](size_t n_done, size_t) { return n_done < n_max; },
+                .warn = [this](const std::string& what) { warnings_.push_back(what); }};
+    }
+    static IngestReport report_of(const Result<IngestReport>& report) {
         EXPECT_TRUE(report.ok()) << report.error().message;
         return report.ok() ? *report : IngestReport();
     }
@@ -59,7 +72,7 @@ protected:
     test::TestFolder folder_;
     const fs::path docs_ = fs::canonical(folder_.path) / "docs";
     const test::WordEmbedder embedder_;
-    std::unique_ptr<Collection> collection_;
+    std::unique_ptr<CollectionDatabase> collection_;
     std::vector<std::string> warnings_;
 };
 
@@ -72,7 +85,7 @@ TEST_F(IngestTest, FollowsTheFiles) {
     write(".git/d.md", "hidden");
     IngestReport report = take();
     EXPECT_EQ(report.n_added, 2u);
-    EXPECT_EQ(report.size.n_chunks, 2);
+    EXPECT_EQ(collection_->size()->n_chunks, 2);
     EXPECT_EQ(sources(), (Sources{"docs/a.md", "docs/deep/er/b.txt"}));
 
     report = take();
@@ -97,6 +110,28 @@ TEST_F(IngestTest, FollowsTheFiles) {
     EXPECT_EQ(take().bytes_read, 0u);
 }
 
+TEST_F(IngestTest, EmbedsAnewForAnotherEmbedder) {
+    const test::WordEmbedder other(3);
+    write("a.md", "# A\n\nOtters swim.\n\n# B\n\nHerons fly.");
+    write("b.txt", "Taxes are due.");
+    EXPECT_EQ(take().n_embedded_anew, 0u);
+    write("b.txt", "Taxes are paid.");
+    const IngestReport report = take_with(other);
+    EXPECT_EQ(report.n_embedded_anew, 2u) << "what is read anew is embedded once";
+    EXPECT_EQ(report.n_unchanged, 1u);
+    EXPECT_EQ(*collection_->n_without_vector(other.fingerprint()), 0);
+    EXPECT_EQ(*collection_->n_without_vector(embedder_.fingerprint()), 3);
+    const auto keys = collection_->keys(other.fingerprint());
+    ASSERT_EQ(keys->size(), 3u);
+    for (const Key128& key : *keys) {
+        const std::string text = (*collection_->chunk(key))->text;
+        const std::string_view view = text;
+        EXPECT_EQ(*collection_->vector(key, other.fingerprint()), *other.embed({&view, 1}));
+    }
+    EXPECT_EQ(take_with(other).n_embedded_anew, 0u);
+    EXPECT_EQ(take().n_embedded_anew, 3u) << "and back";
+}
+
 TEST_F(IngestTest, RemovesOnlyBelowWhatIsNamed) {
     write("a/x.txt", "one");
     write("a-b/y.txt", "two");
@@ -115,7 +150,7 @@ TEST_F(IngestTest, TakesNamedFilesOfAnyEnding) {
     EXPECT_EQ(report.n_added, 1u);
     EXPECT_EQ(sources(), Sources{"LICENSE"});
     const fs::path missing[] = {docs_ / "missing"};
-    const auto failed = ingest(*collection_, embedder_, missing, {});
+    const auto failed = ingest_files(*collection_, embedder_, missing, {});
     ASSERT_FALSE(failed.ok());
     EXPECT_EQ(failed.error().code, ErrorCode::kNotFound);
 }
@@ -158,14 +193,93 @@ TEST_F(IngestTest, BoundsFiles) {
     EXPECT_EQ(read_document_file(docs_ / "a.txt", 101)->bytes.size(), 101u);
 }
 
+TEST_F(IngestTest, TakesTextsOfAProgram) {
+    const TextDocument otters{"otters", "# Otters\n\nOtters swim.", TextFormat::kMarkdown};
+    IngestReport report = take_texts({otters, {"herons", "Herons fly."}});
+    EXPECT_EQ(report.n_added, 2u);
+    EXPECT_EQ(report.bytes_read, 22u + 11u);
+    EXPECT_EQ(sources(), (Sources{"herons", "otters"}));
+    EXPECT_EQ(take_texts({otters}).n_unchanged, 1u);
+    const auto found = collection_->ranked_by_words("swim", 5);
+    ASSERT_EQ(found->size(), 1u);
+    EXPECT_EQ((*collection_->chunk(found->front()))->heading, "Otters");
+
+    report = take_texts({{"otters", "Otters dive."}, {"otters", "Otters sleep."}});
+    EXPECT_EQ(report.n_replaced, 2u);
+    EXPECT_EQ(collection_->size()->n_documents, 2);
+    EXPECT_TRUE(collection_->ranked_by_words("dive", 5)->empty());
+    EXPECT_EQ(collection_->ranked_by_words("sleep", 5)->size(), 1u);
+    EXPECT_EQ(take_texts({{"otters", "Otters sleep.", TextFormat::kMarkdown}}).n_replaced, 1u)
+        << "in another format";
+}
+
+TEST_F(IngestTest, FailsTextsThatAreNone) {
+    const IngestReport report = take_texts({{"", "x"},
+                                            {std::string(1025, 'n'), "x"},
+                                            {"zeros", std::string("\0\0", 2)},
+                                            {"good", "Otters swim."}});
+    EXPECT_EQ(report.n_failed, 3u);
+    EXPECT_EQ(report.n_added, 1u);
+    EXPECT_TRUE(warned("zeros: it is no text"));
+    EXPECT_EQ(report.warnings, warnings_);
+}
+
+TEST_F(IngestTest, KeepsTextsAndFilesApart) {
+    write("a.txt", "Otters swim.");
+    take();
+    EXPECT_EQ(take_texts({{"docs/a.txt", "Herons fly."}}).n_added, 1u);
+    EXPECT_EQ(sources(), (Sources{"docs/a.txt", "docs/a.txt"}));
+    EXPECT_EQ(*collection_->remove_source("docs/a.txt"), 2u);
+    EXPECT_EQ(*collection_->remove_source("docs/a.txt"), 0u);
+    EXPECT_TRUE(collection_->ranked_by_words("otters herons", 5)->empty());
+
+    EXPECT_EQ(take().n_added, 1u);
+    EXPECT_EQ(take_texts({{"docs/a.txt", "Herons fly."}}).n_added, 1u);
+    fs::remove(docs_ / "a.txt");
+    EXPECT_EQ(take().n_removed, 1u);
+    EXPECT_EQ(collection_->ranked_by_words("otters herons", 5)->size(), 1u) << "the text";
+}
+
+TEST_F(IngestTest, StopsWhereItIsTold) {
+    for (int i = 0; i < 5; ++i) write(std::to_string(i) + ".txt", "Otters swim.");
+    take();
+    write("9.txt", "Herons fly.");
+    fs::remove(docs_ / "0.txt");
+    const IngestReport report = take({}, 3);
+    EXPECT_TRUE(report.cancelled);
+    EXPECT_EQ(report.n_unchanged, 3u);
+    EXPECT_EQ(report.n_removed, 0u) << "what is gone was not looked for to the end";
+    EXPECT_EQ(collection_->size()->n_documents, 5);
+    const IngestReport rest = take();
+    EXPECT_FALSE(rest.cancelled);
+    EXPECT_EQ(rest.n_added, 1u);
+    EXPECT_EQ(rest.n_removed, 1u);
+}
+
+TEST_F(IngestTest, StopsWithinADocument) {
+    std::string text;
+    for (int i = 0; i < 300; ++i) text += "# H" + std::to_string(i) + "\n\nOtters.\n\n";
+    const std::vector<TextDocument> texts = {{"long", text, TextFormat::kMarkdown}};
+    int n_told = 0;
+    const IngestListener listener{.progress = [&](size_t, size_t) { return ++n_told < 2; },
+                                  .warn = {}};
+    const auto report = ingest_texts(*collection_, embedder_, texts, listener);
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(report->cancelled);
+    EXPECT_EQ(report->n_added, 0u);
+    EXPECT_EQ(collection_->size()->n_chunks, 0);
+    ASSERT_TRUE(ingest_texts(*collection_, embedder_, texts, {}).ok());
+    EXPECT_EQ(collection_->size()->n_chunks, 300);
+}
+
 TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
     write("a.txt", "Otters swim.");
     take();
     const test::WordEmbedder other(3);
     const fs::path paths[] = {docs_};
-    const IngestListener silent{.progress = [](size_t, size_t) {},
+    const IngestListener silent{.progress = [](size_t, size_t) { return true; },
                                 .warn = [](const std::string&) {}};
-    const auto report = ingest(*collection_, other, paths, silent);
+    const auto report = ingest_files(*collection_, other, paths, silent);
     ASSERT_TRUE(report.ok());
     EXPECT_EQ(report->n_unchanged, 1u);
     EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);

@@ -23,7 +23,7 @@ protected:
         router_->attach(service_);
         const auto file = collection_file(folder_.path, "a", "notes");
         std::filesystem::create_directories(file.parent_path());
-        auto collection = Collection::open(file, Database::Access::kCreate, "notes");
+        auto collection = CollectionDatabase::open(file, Database::Access::kCreate, "notes");
         const DocumentChunk chunks[] = {{"Otters", "The otter swims.\n"},
                                         {"Herons", "The heron flies.\n"}};
         const std::string_view texts[] = {chunks[0].text, chunks[1].text};
@@ -102,6 +102,23 @@ TEST_F(RetrieveHandlers, FillChatsAndPlans) {
     EXPECT_EQ(Json::parse(missing.body)["error"]["param"], "spolia.retrieve.collection");
 }
 
+TEST_F(RetrieveHandlers, FillTemplates) {
+    const std::string body = R"({"messages":[{"role":"user","content":"Who flies? A heron?"}],
+        "spolia":{"fidelity":"fast","retrieve":{"collection":"notes","k":1}}})";
+    const HttpResponse response = respond("POST", "/apply-template", body);
+    ASSERT_EQ(response.status, 200) << response.body;
+    const Json json = Json::parse(response.body);
+    EXPECT_EQ(json["prompt"], "<user>The heron flies.\nWho flies? A heron?\n");
+    EXPECT_EQ(json["spolia"]["retrieved"][0]["heading"], "Herons");
+    const HttpResponse missing = respond("POST", "/apply-template", body, "key-b");
+    EXPECT_EQ(missing.status, 404);
+    EXPECT_EQ(Json::parse(missing.body)["error"]["param"], "spolia.retrieve.collection");
+    const std::string wrong = R"({"messages":[{"role":"user","content":"x"}],
+        "spolia":{"retrieve":{"collection":"notes","k":0}}})";
+    EXPECT_EQ(Json::parse(respond("POST", "/apply-template", wrong).body)["error"]["param"],
+              "spolia.retrieve.k");
+}
+
 TEST_F(RetrieveHandlers, SayThatThereAreNoCollections) {
     Router bare(Config{});
     bare.attach(service_);
@@ -110,6 +127,11 @@ TEST_F(RetrieveHandlers, SayThatThereAreNoCollections) {
     request.path = "/v1/collections";
     const Reply reply = bare.route(request);
     EXPECT_EQ(std::get<HttpResponse>(reply).status, 501);
+    request.method = "POST";
+    request.path = "/apply-template";
+    request.body = R"({"messages":[{"role":"user","content":"x"}],
+        "spolia":{"retrieve":{"collection":"notes"}}})";
+    EXPECT_EQ(std::get<HttpResponse>(bare.route(request)).status, 400);
 }
 
 }  // namespace

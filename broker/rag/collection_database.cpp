@@ -1,4 +1,4 @@
-#include "broker/rag/collection.h"
+#include "broker/rag/collection_database.h"
 
 #include <cstring>
 #include <utility>
@@ -81,13 +81,12 @@ Status for_each_row(Database& database, std::string_view sql, const Read& read,
 
 }  // namespace
 
-Result<std::unique_ptr<Collection>> Collection::open(const std::filesystem::path& file,
-                                                     Database::Access access,
-                                                     const std::string& name) {
+Result<std::unique_ptr<CollectionDatabase>> CollectionDatabase::open(
+    const std::filesystem::path& file, Database::Access access, const std::string& name) {
     Result<std::unique_ptr<Database>> database =
         Database::open(file, access, "collection '" + name + "'");
     if (!database.ok()) return database.error();
-    std::unique_ptr<Collection> collection(new Collection(*std::move(database)));
+    std::unique_ptr<CollectionDatabase> collection(new CollectionDatabase(*std::move(database)));
     if (Status ready = collection->prepare_tables(); !ready.ok()) {
         Error error = std::move(ready).error();
         if (error.code == ErrorCode::kCorrupt) {
@@ -98,7 +97,7 @@ Result<std::unique_ptr<Collection>> Collection::open(const std::filesystem::path
     return collection;
 }
 
-Result<bool> Collection::has_tables() {
+Result<bool> CollectionDatabase::has_tables() {
     const Result<int64_t> application = database_->number("PRAGMA application_id");
     if (!application.ok()) return application.error();
     const Result<int64_t> version = database_->number("PRAGMA user_version");
@@ -110,7 +109,7 @@ Result<bool> Collection::has_tables() {
     return Error{ErrorCode::kCorrupt, "its file is no collection of this version"};
 }
 
-Status Collection::prepare_tables() {
+Status CollectionDatabase::prepare_tables() {
     // A crash of the machine may take the last documents back, but never breaks the file.
     Status set = database_->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
     if (!set.ok()) return set;
@@ -126,7 +125,7 @@ Status Collection::prepare_tables() {
     return transaction->commit();
 }
 
-Result<std::vector<DocumentStamp>> Collection::documents() {
+Result<std::vector<DocumentStamp>> CollectionDatabase::documents() {
     std::vector<DocumentStamp> stamps;
     const Status read = for_each_row(
         *database_,
@@ -139,7 +138,7 @@ Result<std::vector<DocumentStamp>> Collection::documents() {
     return stamps;
 }
 
-Status Collection::erase(std::string_view path) {
+Status CollectionDatabase::erase(std::string_view path) {
     constexpr const char* kSteps[] = {
         "INSERT INTO words (words, rowid, text) SELECT 'delete', chunks.id, text FROM chunks "
         "JOIN documents ON documents.id = document WHERE path = ?",
@@ -153,8 +152,8 @@ Status Collection::erase(std::string_view path) {
     return {};
 }
 
-Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
-                       const Key128& embedder, std::span<const float> vectors) {
+Status CollectionDatabase::put(const DocumentStamp& stamp, std::span<const DocumentChunk> chunks,
+                               const Key128& embedder, std::span<const float> vectors) {
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();
     if (Status erased = erase(stamp.path); !erased.ok()) return erased;
@@ -168,9 +167,9 @@ Status Collection::put(const DocumentStamp& stamp, std::span<const DocumentChunk
     return added.ok() ? transaction->commit() : added;
 }
 
-Status Collection::put_chunks(std::string_view path, int64_t document,
-                              std::span<const DocumentChunk> chunks, const Key128& embedder,
-                              std::span<const float> vectors) {
+Status CollectionDatabase::put_chunks(std::string_view path, int64_t document,
+                                      std::span<const DocumentChunk> chunks, const Key128& embedder,
+                                      std::span<const float> vectors) {
     if (chunks.empty()) return {};
     Result<SqlStatement> chunk = database_->prepare(
         "INSERT INTO chunks (key, document, ordinal, heading, text) VALUES (?, ?, ?, ?, ?)");
@@ -197,21 +196,49 @@ Status Collection::put_chunks(std::string_view path, int64_t document,
     return {};
 }
 
-Status Collection::restamp(const DocumentStamp& stamp) {
+Status CollectionDatabase::restamp(const DocumentStamp& stamp) {
     return run(*database_, "UPDATE documents SET source = ?, size = ?, mtime_ns = ? WHERE path = ?",
                stamp.source, stamp.size, stamp.mtime_ns, stamp.path);
 }
 
-Status Collection::remove(std::string_view path) {
+Status CollectionDatabase::remove(std::string_view path) {
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();
     Status erased = erase(path);
     return erased.ok() ? transaction->commit() : erased;
 }
 
-Result<std::vector<Collection::TextToEmbed>> Collection::without_vector(const Key128& embedder,
-                                                                        size_t n_max) {
-    std::vector<TextToEmbed> texts;
+Result<size_t> CollectionDatabase::remove_source(std::string_view source) {
+    Result<Transaction> transaction = Transaction::begin(*database_);
+    if (!transaction.ok()) return transaction.error();
+    std::vector<std::string> paths;
+    const Status read = for_each_row(
+        *database_, "SELECT path FROM documents WHERE source = ?",
+        [&](const SqlStatement& row) { paths.push_back(row.text(0)); }, source);
+    if (!read.ok()) return read.error();
+    for (const std::string& path : paths) {
+        if (Status erased = erase(path); !erased.ok()) return erased.error();
+    }
+    if (Status committed = transaction->commit(); !committed.ok()) return committed.error();
+    return paths.size();
+}
+
+Result<std::vector<CollectionDatabase::ChunkText>> CollectionDatabase::texts_behind(int64_t row,
+                                                                                    size_t n_max) {
+    std::vector<ChunkText> texts;
+    const Status read = for_each_row(
+        *database_, "SELECT id, text FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
+        [&](const SqlStatement& each) {
+            texts.push_back({each.integer(0), each.text(1)});
+        },
+        row, n_max);
+    if (!read.ok()) return read.error();
+    return texts;
+}
+
+Result<std::vector<CollectionDatabase::ChunkText>> CollectionDatabase::without_vector(
+    const Key128& embedder, size_t n_max) {
+    std::vector<ChunkText> texts;
     const Status read = for_each_row(
         *database_,
         "SELECT id, text FROM chunks WHERE id NOT IN "
@@ -224,8 +251,19 @@ Result<std::vector<Collection::TextToEmbed>> Collection::without_vector(const Ke
     return texts;
 }
 
-Status Collection::set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
-                               std::span<const float> vectors) {
+Result<int64_t> CollectionDatabase::n_without_vector(const Key128& embedder) {
+    int64_t n = 0;
+    const Status read = for_each_row(
+        *database_,
+        "SELECT count(*) FROM chunks WHERE id NOT IN "
+        "(SELECT chunk FROM vectors WHERE embedder = ?)",
+        [&](const SqlStatement& row) { n = row.integer(0); }, embedder);
+    if (!read.ok()) return read.error();
+    return n;
+}
+
+Status CollectionDatabase::set_vectors(std::span<const ChunkText> texts, const Key128& embedder,
+                                       std::span<const float> vectors) {
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();
     const size_t n_dims = texts.empty() ? 0 : vectors.size() / texts.size();
@@ -240,7 +278,7 @@ Status Collection::set_vectors(std::span<const TextToEmbed> texts, const Key128&
     return transaction->commit();
 }
 
-Result<CollectionSize> Collection::size() {
+Result<CollectionSize> CollectionDatabase::size() {
     CollectionSize size;
     const Status read = for_each_row(*database_,
                                      "SELECT (SELECT count(*) FROM documents), count(*), "
@@ -252,9 +290,9 @@ Result<CollectionSize> Collection::size() {
     return size;
 }
 
-Result<int64_t> Collection::version() { return database_->number("PRAGMA data_version"); }
+Result<int64_t> CollectionDatabase::version() { return database_->number("PRAGMA data_version"); }
 
-Result<std::vector<Key128>> Collection::keys(const Key128& embedder) {
+Result<std::vector<Key128>> CollectionDatabase::keys(const Key128& embedder) {
     std::vector<Key128> keys;
     const Status read = for_each_row(
         *database_,
@@ -264,7 +302,7 @@ Result<std::vector<Key128>> Collection::keys(const Key128& embedder) {
     return keys;
 }
 
-Result<std::vector<float>> Collection::vector(const Key128& chunk, const Key128& embedder) {
+Result<std::vector<float>> CollectionDatabase::vector(const Key128& chunk, const Key128& embedder) {
     std::vector<float> vector;
     const Status read = for_each_row(
         *database_,
@@ -280,7 +318,8 @@ Result<std::vector<float>> Collection::vector(const Key128& chunk, const Key128&
     return vector;
 }
 
-Result<std::vector<Key128>> Collection::ranked_by_words(std::string_view query, size_t n_max) {
+Result<std::vector<Key128>> CollectionDatabase::ranked_by_words(std::string_view query,
+                                                                size_t n_max) {
     std::vector<Key128> keys;
     const std::string words = word_query(query);
     if (words.empty()) return keys;
@@ -293,7 +332,7 @@ Result<std::vector<Key128>> Collection::ranked_by_words(std::string_view query, 
     return keys;
 }
 
-Result<std::optional<StoredChunk>> Collection::chunk(const Key128& key) {
+Result<std::optional<StoredChunk>> CollectionDatabase::chunk(const Key128& key) {
     std::optional<StoredChunk> chunk;
     const Status read = for_each_row(
         *database_,

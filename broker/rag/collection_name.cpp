@@ -1,4 +1,4 @@
-#include "broker/rag/collection_info.h"
+#include "broker/rag/collection_name.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -10,35 +10,35 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/rag/collection_info.h"
 #include "broker/rag/database.h"
 #include "broker/rag/document_cutter.h"
 #include "broker/rag/retrieved_chunk.h"
 #include "index/fingerprint.h"
 #include "index/result.h"
+#include "spolia/collection.h"
 
 namespace spolia {
 
-// A file as it was when its chunks were made.
+// A document as it was when its chunks were made: a file, or a text of some program's own.
 struct DocumentStamp {
-    std::string path;    // absolute
-    std::string source;  // what clients see: from the folder on that was ingested
+    std::string path;    // a file's, absolute; a text's, see text_path()
+    std::string source;  // what clients see: from the folder on that was ingested, a text's name
     uint64_t size = 0;
-    int64_t mtime_ns = 0;
-    int64_t recipe = 0;  // of reading and cutting: chunks of another one are made anew
-    Key128 hash;         // of its bytes
+    int64_t mtime_ns = 0;  // 0 for a text
+    int64_t recipe = 0;    // of reading and cutting: chunks of another one are made anew
+    Key128 hash;           // of its bytes
 };
 
 // Documents, their chunks, and the chunks' words and vectors, in one SQLite file. What is written
 // is written as a whole or not at all, whatever ends the process. Any number of processes may have
 // it open. One thread at a time.
-class Collection {
+class CollectionDatabase {
 public:
     // kNotFound: there is no such file, and it is not to be made. kCorrupt: it is no collection, or
     // one of another version.
-    static Result<std::unique_ptr<Collection>> open(const std::filesystem::path& file,
-                                                    Database::Access access,
-                                                    const std::string& name);
+    static Result<std::unique_ptr<CollectionDatabase>> open(const std::filesystem::path& file,
+                                                            Database::Access access,
+                                                            const std::string& name);
 
     Result<std::vector<DocumentStamp>> documents();
     // Replaces the document of this path. `vectors` holds one vector for each chunk, all of the
@@ -48,14 +48,20 @@ public:
     // The document is as it was, its file was written again.
     Status restamp(const DocumentStamp& stamp);
     Status remove(std::string_view path);
+    // Removes all documents of a source; how many there were.
+    Result<size_t> remove_source(std::string_view source);
 
-    // Some chunks that have no vector of this embedder, and what they say.
-    struct TextToEmbed {
+    // What a chunk says.
+    struct ChunkText {
         int64_t row;
         std::string text;
     };
-    Result<std::vector<TextToEmbed>> without_vector(const Key128& embedder, size_t n_max);
-    Status set_vectors(std::span<const TextToEmbed> texts, const Key128& embedder,
+    // The next chunks behind a row, ascending; before all of them is row 0.
+    Result<std::vector<ChunkText>> texts_behind(int64_t row, size_t n_max);
+    // Some chunks that have no vector of this embedder.
+    Result<std::vector<ChunkText>> without_vector(const Key128& embedder, size_t n_max);
+    Result<int64_t> n_without_vector(const Key128& embedder);
+    Status set_vectors(std::span<const ChunkText> texts, const Key128& embedder,
                        std::span<const float> vectors);
 
     // What is read while this lives is of one moment.
@@ -72,7 +78,8 @@ public:
     Result<std::optional<StoredChunk>> chunk(const Key128& key);
 
 private:
-    explicit Collection(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+    explicit CollectionDatabase(std::unique_ptr<Database> database)
+        : database_(std::move(database)) {}
 
     Result<bool> has_tables();
     Status prepare_tables();

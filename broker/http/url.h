@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "index/result.h"
+
+namespace spolia {
+
+struct HttpUrl {
+    std::string host;  // an IPv6 address without its brackets
+    uint16_t port = 80;
+    std::string path;  // with its slash, without one at its end; empty for the root
+
+    // As one writes it, without what is the default.
+    std::string text() const;
+};
+
+// Of "http://HOST[:PORT][/PATH]". kUnsupported for https, which the client does not speak;
+// kInvalidArgument for anything else, among it a URL that carries a password or a query.
+Result<HttpUrl> parse_http_url(std::string_view url);
+
+}  // namespace spolia

@@ -1,0 +1,70 @@
+#include "broker/rag/embedder_choice.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "adapters/llama/embedding_model.h"
+#include "broker/http/url.h"
+#include "broker/rag/http_embedder.h"
+#include "index/hashed_embedder.h"
+
+namespace spolia {
+namespace {
+
+Result<std::string> key_in(const std::string& variable) {
+    if (variable.empty()) return std::string();
+    const char* value = std::getenv(variable.c_str());
+    const std::string key = value == nullptr ? "" : value;
+    if (key.empty()) {
+        return invalid("--embedding-key-env names " + variable +
+                       ", but that environment variable is not set");
+    }
+    if (!std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; })) {
+        return invalid("the key in " + variable + " has spaces, or letters beyond ASCII");
+    }
+    return key;
+}
+
+}  // namespace
+
+Status check_embedder_choice(const EmbedderChoice& choice) {
+    if (!choice.model.empty() && !choice.url.empty()) {
+        return invalid(
+            "--embedding-model and --embedding-url name an embedder each: leave out one");
+    }
+    if (choice.url.empty() && !(choice.name.empty() && choice.key_env.empty())) {
+        return invalid(
+            "--embedding-name and --embedding-key-env are for --embedding-url, which is "
+            "missing");
+    }
+    if (choice.url.empty()) return {};
+    const Result<HttpUrl> url = parse_http_url(choice.url);
+    if (url.ok()) return {};
+    return Error{url.error().code, "--embedding-url: " + url.error().message};
+}
+
+Result<std::unique_ptr<TextEmbedder>> open_embedder(const EmbedderChoice& choice, EmbedderUse use) {
+    if (Status good = check_embedder_choice(choice); !good.ok()) return good.error();
+    const bool serves = use == EmbedderUse::kServe;
+    if (!choice.model.empty()) {
+        EmbeddingModelOptions options;
+        options.n_threads = choice.n_threads == 0 && serves ? 1 : choice.n_threads;
+        options.n_gpu_layers = choice.n_gpu_layers;
+        return open_embedding_model(choice.model.string(), options);
+    }
+    if (choice.url.empty()) return make_hashed_embedder();
+    Result<std::string> key = key_in(choice.key_env);
+    if (!key.ok()) return key.error();
+    HttpEmbedderOptions options;
+    options.url = choice.url;
+    options.model = choice.name;
+    options.api_key = *std::move(key);
+    if (serves) {
+        options.timeout = std::chrono::seconds(10);
+        options.attempts_max = 2;
+        options.wait_max = std::chrono::seconds(2);
+    }
+    return open_http_embedder(std::move(options));
+}
+
+}  // namespace spolia

@@ -1,0 +1,85 @@
+#include "broker/http/client.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/stub_server.h"
+
+namespace spolia {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::stub_response;
+using testing::StubRequest;
+using testing::StubServer;
+
+using Events = std::vector<std::string>;
+
+constexpr const char* kEvents =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    "data: one\n\n: comment\n\ndata: two\r\n\r\ndata: [DONE]\n\n";
+
+TEST(HttpClientTest, SendsAndReceives) {
+    StubServer server(
+        [](const StubRequest&) { return stub_response(503, "later", "Retry-After: 3\r\n"); });
+    HttpClient client("127.0.0.1", server.port());
+    client.set_header("Authorization", "Bearer key");
+    const Result<HttpReply> reply = client.call("PUT", "/x?y=z", "{}");
+    ASSERT_TRUE(reply.ok()) << reply.error().message;
+    EXPECT_EQ(reply->status, 503);
+    EXPECT_EQ(reply->body, "later");
+    EXPECT_EQ(reply->retry_after, "3");
+    ASSERT_TRUE(client.call("GET", "/").ok());
+    const std::vector<StubRequest> requests = server.requests();
+    ASSERT_EQ(requests.size(), 2u);
+    EXPECT_TRUE(requests[0].head.starts_with("PUT /x?y=z HTTP/1.1\r\n")) << requests[0].head;
+    EXPECT_NE(requests[0].head.find("Authorization: Bearer key"), std::string::npos);
+    EXPECT_NE(requests[0].head.find("Content-Type: application/json"), std::string::npos);
+    EXPECT_EQ(requests[0].body, "{}");
+    EXPECT_EQ(requests[1].head.find("Content-Type"), std::string::npos);
+}
+
+TEST(HttpClientTest, StreamsEvents) {
+    StubServer server([](const StubRequest& request) {
+        const bool events = request.body == "events";
+        return events ? kEvents : stub_response(400, "no events");
+    });
+    const HttpClient client("127.0.0.1", server.port());
+    Events seen;
+    const auto take = [&](std::string_view data) {
+        seen.emplace_back(data);
+        return true;
+    };
+    const Result<HttpReply> reply = client.stream("/", "events", take);
+    ASSERT_TRUE(reply.ok()) << reply.error().message;
+    EXPECT_EQ(reply->status, 200);
+    EXPECT_EQ(seen, (Events{"one", "two"}));
+
+    seen.clear();
+    const auto take_one = [&](std::string_view data) { return take(data) && false; };
+    ASSERT_TRUE(client.stream("/", "events", take_one).ok());
+    EXPECT_EQ(seen, Events{"one"});
+
+    const Result<HttpReply> refused = client.stream("/", "other", take);
+    ASSERT_TRUE(refused.ok());
+    EXPECT_EQ(refused->body, "no events");
+}
+
+TEST(HttpClientTest, IsBounded) {
+    StubServer server([](const StubRequest& request) -> std::optional<std::string> {
+        if (request.body == "long") return stub_response(200, std::string(5000, 'x'));
+        if (request.body == "half") return "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+        return std::nullopt;
+    });
+    const HttpClient client("127.0.0.1", server.port(), milliseconds(100), 4096);
+    for (const char* body : {"long", "half", "silent"}) {
+        const Result<HttpReply> reply = client.call("POST", "/", body);
+        ASSERT_FALSE(reply.ok()) << body;
+        EXPECT_EQ(reply.error().code, ErrorCode::kIo);
+        EXPECT_EQ(reply.error().message.find("no answer from 127.0.0.1:"), 0u);
+    }
+    const auto take = [](std::string_view) { return true; };
+    EXPECT_FALSE(client.stream("/", "silent", take).ok());
+}
+
+}  // namespace
+}  // namespace spolia
