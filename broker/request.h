@@ -37,7 +37,7 @@ struct ReuseOptions {
     std::optional<int32_t> head_rows;       // policy "epic"
     std::optional<double> max_kl;           // fidelity "guarded"; see GuardBudget
     std::optional<double> min_agreement;    // the same; [0, 1]
-    std::string agent;  // per-agent defaults of the configuration are looked up by this name
+    std::string agent;                      // whose defaults apply; must be in the configuration
 };
 
 // A prompt to continue, ready for the engine: text is already rendered and tokenized.

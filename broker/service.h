@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,6 +43,12 @@ struct PlanPreview {
     double chosen_ms = 0;
 };
 
+// Texts of chunks that are found by likeness.
+struct DonorStats {
+    size_t texts = 0;
+    size_t waiting = 0;  // blocks that are still to be looked at
+};
+
 struct ServiceStats {
     BlockStoreStats blocks;
     EngineLimits limits;
@@ -53,6 +60,7 @@ struct ServiceStats {
     uint64_t requests = 0;
     std::vector<RungState> guard;
     AnchorPool::Stats anchors;
+    DonorStats donors;
 };
 
 using GenerationId = uint64_t;

@@ -72,6 +72,9 @@ Key128 hash_bytes(std::span<const std::byte> bytes) {
 
 Key128 hash_text(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
 
+// The chain key of a prefix without tokens: no page's.
+Key128 scope_key(const KeyScope& scope) { return scoped_key(kChainDomain, scope, Key128{}, {}); }
+
 Key128 chunk_key(const KeyScope& scope, std::span<const Token> tokens) {
     return scoped_key(kChunkDomain, scope, Key128{}, tokens);
 }

@@ -41,6 +41,9 @@ struct KeyScope {
     std::string tenant_salt;
 };
 
+// Key of the scope itself: tells whose something is without naming them.
+Key128 scope_key(const KeyScope& scope);
+
 // Key of a chunk: (model, salt, ids). Independent of where the chunk stands.
 Key128 chunk_key(const KeyScope& scope, std::span<const Token> tokens);
 

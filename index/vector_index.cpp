@@ -62,6 +62,7 @@ public:
         EXCLUDES(mutex_, views_mutex_);
     bool remove(const Key128& key, const Key128& id) EXCLUDES(mutex_, views_mutex_);
     std::shared_ptr<const VectorView> view_of(const Key128& key) const EXCLUDES(views_mutex_);
+    std::vector<VectorName> list() const EXCLUDES(views_mutex_);
     Status save() EXCLUDES(save_mutex_, mutex_, views_mutex_);
     void settle() EXCLUDES(mutex_);
 
@@ -158,6 +159,21 @@ std::shared_ptr<const VectorView> VectorIndex::State::view_of(const Key128& key)
     MutexLock lock(views_mutex_);
     const auto found = views_.find(key);
     return found == views_.end() ? nullptr : found->second;
+}
+
+std::vector<VectorName> VectorIndex::State::list() const {
+    std::vector<std::pair<Key128, std::shared_ptr<const VectorView>>> views;
+    {
+        MutexLock lock(views_mutex_);
+        views.assign(views_.begin(), views_.end());
+    }
+    std::vector<VectorName> names;
+    for (const auto& [key, view] : views) {
+        for (size_t row = 0; row < view->n_rows; ++row) {
+            if (view->alive(row)) names.push_back({key, view->rows->id(row)});
+        }
+    }
+    return names;
 }
 
 void VectorIndex::State::publish(const Key128& key, Partition& partition, VectorView next) {
@@ -452,6 +468,8 @@ size_t VectorIndex::size(const Key128& partition) const {
     const std::shared_ptr<const VectorView> view = state_->view_of(partition);
     return view ? view->n_live : 0;
 }
+
+std::vector<VectorName> VectorIndex::list() const { return state_->list(); }
 
 Status VectorIndex::save() { return state_->save(); }
 void VectorIndex::settle() { state_->settle(); }

@@ -18,6 +18,11 @@ struct VectorHit {
     float score = 0;  // inner product with the query
 };
 
+struct VectorName {
+    Key128 partition;
+    Key128 id;
+};
+
 struct VectorIndexOptions {
     std::filesystem::path file;  // empty: in memory only
     // A partition of up to this many vectors is searched exactly; a larger one through a graph, but
@@ -65,6 +70,8 @@ public:
     std::vector<VectorHit> search(const Key128& partition, std::span<const float> query,
                                   size_t k) const;
     size_t size(const Key128& partition) const;
+    // All there are, in no order.
+    std::vector<VectorName> list() const;
 
     // Replaces the file by what the index holds now, in one step. Does nothing when nothing
     // changed, or without a file.

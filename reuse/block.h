@@ -23,9 +23,11 @@ enum class Provenance : uint8_t {
 std::string_view to_string(Provenance provenance);
 
 struct BlockMeta {
-    Key128 key;           // chunk_key(), or chain_key() for a page of a prefix chain
-    Key128 model;         // fingerprint of the model and of everything that shapes its K and V
-    Key128 left_context;  // chain key of the text before; Key128{} where there is none
+    Key128 key;    // chunk_key(), or chain_key() for a page of a prefix chain
+    Key128 model;  // fingerprint of the model and of everything that shapes its K and V
+    // Key of what stood before: a chain key; of a chunk encoded alone its scope_key(), which tells
+    // whose it is. Key128{} where that is not known.
+    Key128 left_context;
     Provenance provenance = Provenance::kIsolated;
     // Position at which the first row's K stands as stored. 0 is the canonical frame, in which all
     // chunks are stored. Pages of a prefix chain keep their own position, because they are only
@@ -45,6 +47,8 @@ public:
     explicit KvBlock(BlockMeta meta);
 
     const BlockMeta& meta() const { return meta_; }
+    // Before the block goes into a store.
+    void set_left_context(const Key128& key) { meta_.left_context = key; }
     int32_t n_rows() const { return meta_.n_rows(); }
 
     // n_rows() x k_dim (v_dim) half floats of one layer, row-major.

@@ -53,11 +53,13 @@ public:
     BlockPin find(const Key128& key, std::span<const Token> tokens) EXCLUDES(mutex_);
     std::optional<Tier> where(const Key128& key, std::span<const Token> tokens) const
         EXCLUDES(mutex_);
+    std::optional<BlockMeta> meta(const Key128& key) const EXCLUDES(mutex_);
     Result<BlockPin> insert(std::unique_ptr<KvBlock> block) EXCLUDES(mutex_);
     bool erase(const Key128& key) EXCLUDES(mutex_);
     void flush() EXCLUDES(mutex_);
     BlockStoreStats stats() const EXCLUDES(mutex_);
     std::vector<Listing> list(size_t n_max) const EXCLUDES(mutex_);
+    std::vector<Key128> keys(Provenance provenance, size_t n_max) const EXCLUDES(mutex_);
 
 private:
     static BlockPin pin(RamEntry& entry);
@@ -65,6 +67,8 @@ private:
     BlockPin load(const DiskRecord& record) EXCLUDES(mutex_);
     void drop_unreadable(const DiskRecord& record, const Error& error) REQUIRES(mutex_);
     Status check_fits(const KvBlock& block) const;
+    // Null when there is none.
+    const BlockMeta* lookup(const Key128& key) const REQUIRES(mutex_);
     bool has_better(const BlockMeta& meta) const EXCLUDES(mutex_);
     void report(const Status& status) REQUIRES(mutex_);
 
@@ -219,13 +223,21 @@ Status BlockStore::Impl::check_fits(const KvBlock& block) const {
     return {};
 }
 
+const BlockMeta* BlockStore::Impl::lookup(const Key128& key) const {
+    if (const RamEntry* entry = ram_.lookup(key)) return &entry->block->meta();
+    const DiskRecord* record = disk_ ? disk_->lookup(key) : nullptr;
+    return record != nullptr ? &record->meta : nullptr;
+}
+
+std::optional<BlockMeta> BlockStore::Impl::meta(const Key128& key) const {
+    MutexLock lock(mutex_);
+    const BlockMeta* found = lookup(key);
+    return found != nullptr ? std::optional(*found) : std::nullopt;
+}
+
 bool BlockStore::Impl::has_better(const BlockMeta& meta) const {
     MutexLock lock(mutex_);
-    const RamEntry* entry = ram_.lookup(meta.key);
-    const DiskRecord* record = disk_ ? disk_->lookup(meta.key) : nullptr;
-    const BlockMeta* other = entry != nullptr    ? &entry->block->meta()
-                             : record != nullptr ? &record->meta
-                                                 : nullptr;
+    const BlockMeta* other = lookup(meta.key);
     return other != nullptr && other->provenance < meta.provenance &&
            same_tokens(*other, meta.tokens);
 }
@@ -314,6 +326,21 @@ std::vector<BlockStore::Listing> BlockStore::Impl::list(size_t n_max) const {
         }
     }
     return listings;
+}
+
+std::vector<Key128> BlockStore::Impl::keys(Provenance provenance, size_t n_max) const {
+    MutexLock lock(mutex_);
+    std::vector<Key128> keys;
+    const auto add = [&](const BlockMeta& meta) {
+        if (meta.provenance == provenance && keys.size() < n_max) keys.push_back(meta.key);
+    };
+    for (const RamEntry& entry : ram_.resident()) add(entry.block->meta());
+    for (const RamEntry& entry : ram_.spilled()) add(entry.block->meta());
+    if (!disk_) return keys;
+    for (const DiskRecord& record : disk_->records()) {
+        if (ram_.lookup(record.meta.key) == nullptr) add(record.meta);
+    }
+    return keys;
 }
 
 void BlockStore::Impl::report(const Status& status) {
@@ -426,6 +453,8 @@ std::optional<Tier> BlockStore::where(const Key128& key, std::span<const Token> 
     return impl_->where(key, tokens);
 }
 
+std::optional<BlockMeta> BlockStore::meta(const Key128& key) const { return impl_->meta(key); }
+
 Result<BlockPin> BlockStore::insert(std::unique_ptr<KvBlock> block) {
     return impl_->insert(std::move(block));
 }
@@ -437,5 +466,9 @@ void BlockStore::flush() { impl_->flush(); }
 BlockStoreStats BlockStore::stats() const { return impl_->stats(); }
 
 std::vector<BlockStore::Listing> BlockStore::list(size_t n_max) const { return impl_->list(n_max); }
+
+std::vector<Key128> BlockStore::keys(Provenance provenance, size_t n_max) const {
+    return impl_->keys(provenance, n_max);
+}
 
 }  // namespace spolia

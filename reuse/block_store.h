@@ -75,6 +75,8 @@ public:
     BlockPin find(const Key128& key, std::span<const Token> tokens);
     // Where the block is, without loading it. Token ids are compared.
     std::optional<Tier> where(const Key128& key, std::span<const Token> tokens) const;
+    // Of the block under `key`, wherever it is.
+    std::optional<BlockMeta> meta(const Key128& key) const;
     // Takes a block of this store's model and layout, replacing one of the same key, unless that
     // one has a better provenance. Queued for the disk tier. Fails with kOutOfMemory when pinned
     // blocks leave no room in the RAM budget.
@@ -92,6 +94,8 @@ public:
         uint64_t bytes;
     };
     std::vector<Listing> list(size_t n_max) const;
+    // Of the blocks of a provenance, the most recently used first; RAM first.
+    std::vector<Key128> keys(Provenance provenance, size_t n_max) const;
 
 private:
     friend class BlockPin;

@@ -150,6 +150,7 @@ Status BackgroundWork::encode(const EncodeQueue::Chunk& chunk, const PrefillTick
     const bool cancelled = !made && made.error().code == ErrorCode::kCancelled;
     n_cancelled_ = cancelled ? n_cancelled_ + 1 : 0;
     if (cancelled) return made;
+    if (made) donors_.block_changed(chunk.scope, chunk.key);
     MutexLock lock(state_.mutex);
     state_.encode_queue.remove(chunk.key);
     return made;
@@ -160,6 +161,7 @@ Status BackgroundWork::make_block(const EncodeQueue::Chunk& chunk, const Prefill
     Result<std::unique_ptr<KvBlock>> block =
         engine_.encode_isolated(chunk.key, chunk.tokens, insist ? PrefillTick() : tick);
     if (!block) return std::move(block).error();
+    (*block)->set_left_context(chunk.scope);
     Result<BlockPin> inserted = store_.insert(std::move(block).value());
     if (!inserted) return std::move(inserted).error();
     metrics_.chunk_encoded();

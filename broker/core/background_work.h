@@ -10,6 +10,7 @@
 
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
+#include "broker/core/donor_keeper.h"
 #include "broker/core/metrics.h"
 #include "broker/core/service_options.h"
 #include "broker/service.h"
@@ -38,11 +39,12 @@ struct PutJob {
 class BackgroundWork {
 public:
     BackgroundWork(Engine& engine, BlockStore& store, ChunkRegistry& registry, CoreState& state,
-                   Metrics& metrics, const ServiceOptions& options)
+                   DonorKeeper& donors, Metrics& metrics, const ServiceOptions& options)
         : engine_(engine),
           store_(store),
           registry_(registry),
           state_(state),
+          donors_(donors),
           metrics_(metrics),
           options_(options) {}
 
@@ -78,6 +80,7 @@ private:
     BlockStore& store_;
     ChunkRegistry& registry_;
     CoreState& state_;
+    DonorKeeper& donors_;
     Metrics& metrics_;
     const ServiceOptions& options_;
 

@@ -12,7 +12,7 @@ bool goes_behind(const EncodeQueue::Chunk& a, const EncodeQueue::Chunk& b) {
 
 }  // namespace
 
-void EncodeQueue::add(const Key128& key, std::span<const Token> tokens) {
+void EncodeQueue::add(const Key128& scope, const Key128& key, std::span<const Token> tokens) {
     ++clock_;
     const auto found = find(key);
     if (found != chunks_.end()) {
@@ -24,7 +24,7 @@ void EncodeQueue::add(const Key128& key, std::span<const Token> tokens) {
     if (chunks_.size() >= chunks_max_) {
         chunks_.erase(std::min_element(chunks_.begin(), chunks_.end(), goes_behind));
     }
-    chunks_.push_back({key, {tokens.begin(), tokens.end()}, 1, clock_});
+    chunks_.push_back({scope, key, {tokens.begin(), tokens.end()}, 1, clock_});
 }
 
 bool EncodeQueue::contains(const Key128& key) const {

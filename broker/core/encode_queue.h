@@ -20,6 +20,7 @@ public:
     explicit EncodeQueue(size_t chunks_max) : chunks_max_(chunks_max) {}
 
     struct Chunk {
+        Key128 scope;  // scope_key() of the tenant's
         Key128 key;
         std::vector<Token> tokens;
         uint64_t n_seen = 1;
@@ -27,7 +28,7 @@ public:
     };
 
     // Counts a chunk that is there already.
-    void add(const Key128& key, std::span<const Token> tokens);
+    void add(const Key128& scope, const Key128& key, std::span<const Token> tokens);
     bool contains(const Key128& key) const;
     // The one to encode next.
     std::optional<Chunk> first() const;

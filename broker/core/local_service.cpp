@@ -12,7 +12,7 @@
 #include "broker/core/background_work.h"
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
-#include "broker/core/donor_index.h"
+#include "broker/core/donor_keeper.h"
 #include "broker/core/generation.h"
 #include "broker/core/guard_file.h"
 #include "broker/core/guarded_plan.h"
@@ -38,6 +38,11 @@ ChunkRegistryOptions registry_options(const ServiceOptions& options, const Model
     return registry;
 }
 
+std::filesystem::path donors_file(const ServiceOptions& options, const ModelInfo& model) {
+    if (options.store.directory.empty()) return {};
+    return options.store.directory / (model.fingerprint.hex() + ".donors");
+}
+
 class LocalService final : public Service {
 public:
     LocalService(std::unique_ptr<Engine> engine, std::unique_ptr<const TextModel> text,
@@ -51,8 +56,10 @@ public:
                  options_.encode_queue_max, options_.reuse.budget),
           guard_warning_(restore_guard()),
           anchors_(*engine_, *text_, *store_, state_, options_),
-          donors_(*text_, engine_->info().fingerprint, options_.donors),
-          scheduler_(*engine_, *text_, *store_, registry_, state_, anchors_, metrics_, options_) {
+          donors_(*text_, engine_->info().fingerprint, *store_, options_.donors,
+                  donors_file(options_, engine_->info())),
+          scheduler_(*engine_, *text_, *store_, registry_, state_, anchors_, donors_, metrics_,
+                     options_) {
         if (!registry_.open_warning().empty()) {
             log_event(LogLevel::kWarning, registry_.open_warning());
         }
@@ -60,7 +67,6 @@ public:
         if (!anchors_.open_warning().empty()) {
             log_event(LogLevel::kWarning, anchors_.open_warning());
         }
-        donors_.add_all(*store_);
     }
 
     const ModelInfo& model() const override { return engine_->info(); }
@@ -122,6 +128,7 @@ public:
     bool delete_chunk(const std::string& tenant, const Key128& key) override {
         if (!registry_.erase(tenant, key)) return false;
         store_->erase(key);
+        donors_.block_changed(scope_key({model().fingerprint, tenant}), key);
         if (const Status saved = registry_.save(); !saved) {
             log_event(LogLevel::kWarning, saved.error().message);
         }
@@ -175,6 +182,7 @@ public:
         stats.limits = engine_->limits();
         stats.memory = engine_->memory();
         stats.anchors = anchors_.stats();
+        stats.donors = donors_.stats();
         stats.queue_depth = static_cast<int32_t>(scheduler_.queue_depth());
         stats.shadow_queue_depth = static_cast<int32_t>(scheduler_.n_shadows());
         stats.requests = n_requests_;
@@ -280,8 +288,7 @@ private:
             if (segment.role != SegmentRole::kChunk) continue;
             const auto tokens =
                 std::span(part->text.tokens).subspan(segment.span.begin, segment.span.size());
-            job.chunks.push_back({segment.key, {tokens.begin(), tokens.end()}});
-            donors_.add(job.tenant, segment.key, tokens);
+            job.chunks.push_back({scope_key(scope), segment.key, {tokens.begin(), tokens.end()}});
         }
         if (job.chunks.empty()) {
             const TokenSpan tokens = tokens_inside(part->text, part->settled);
@@ -301,7 +308,7 @@ private:
     mutable CoreState state_;
     const std::string guard_warning_;
     AnchorKeeper anchors_;
-    mutable DonorIndex donors_;
+    mutable DonorKeeper donors_;
     std::atomic<uint64_t> n_requests_ = 0;
     Scheduler scheduler_;  // last, so that its thread ends first
 };
@@ -312,9 +319,7 @@ Result<std::unique_ptr<Service>> open_service(std::unique_ptr<Engine> engine,
                                               std::unique_ptr<const TextModel> text,
                                               ServiceOptions options) {
     const ModelInfo& model = engine->info();
-    if (const Result<ReusePolicy> policy = resolve_reuse({}, options.reuse, model); !policy) {
-        return policy.error();
-    }
+    if (Status served = check_defaults(options.reuse, model); !served) return served.error();
     Result<std::unique_ptr<BlockStore>> store =
         BlockStore::open(options.store, model.fingerprint, model.kv);
     if (!store) return std::move(store).error();

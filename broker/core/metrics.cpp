@@ -82,6 +82,7 @@ public:
         anchors_.Set(static_cast<double>(stats.anchors.anchors));
         anchors_bytes_.Set(static_cast<double>(stats.anchors.bytes));
         catch_up(anchor_evictions_, stats.anchors.evictions);
+        donors_.Set(static_cast<double>(stats.donors.texts));
         sequences_busy_.Set(stats.sequences_busy);
         queue_depth_.Set(stats.queue_depth);
         encode_queue_depth_.Set(stats.encode_queue_depth);
@@ -167,6 +168,8 @@ private:
     Family<Gauge>& blocks_ = gauges("spolia_blocks", "KV blocks held.");
     Gauge& anchors_ =
         gauges("spolia_anchors", "Chunks kept with what stood in front of them.").Add({});
+    Gauge& donors_ =
+        gauges("spolia_donors", "Chunks that edited versions can take rows from.").Add({});
     Gauge& anchors_bytes_ = gauges("spolia_anchors_bytes", "Bytes of anchors' blocks.").Add({});
     Counter& anchor_evictions_ =
         counters("spolia_anchor_evictions_total", "Anchors given up for others.").Add({});

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <numeric>
+#include <set>
 #include <string>
 
 #include "broker/core/chunk_sources.h"
@@ -198,7 +201,7 @@ private:
                               .source_row = run.source_row + rows.begin - run.rows.begin,
                               .n_rows = rows.size(),
                               .settled = settled,
-                              .on_disk = residence == Residence::kDisk && chunk.n_reused == 0,
+                              .on_disk = residence == Residence::kDisk,
                               .known = run.known,
                               .donor = donor->text});
             chunk.n_reused += rows.size();
@@ -218,6 +221,14 @@ private:
     // be faster than computing.
     void keep_profitable(std::vector<PlannedBlock>& blocks) {
         const double computed_ms = costs_.predict_ms(cost_of(plan_.blocks));
+        drop_slow_to_place(blocks);
+        drop_slow_to_load(blocks);
+        if (costs_.predict_ms(cost_with(blocks)) < computed_ms) return;
+        for (const PlannedBlock& block : blocks) turn_down(block);
+        blocks.clear();
+    }
+
+    void drop_slow_to_place(std::vector<PlannedBlock>& blocks) {
         PrefillCost cost = cost_with(blocks);
         std::erase_if(blocks, [&](const PlannedBlock& block) {
             PrefillCost without = cost;
@@ -227,18 +238,45 @@ private:
             turn_down(block);
             return true;
         });
-        if (costs_.predict_ms(cost) < computed_ms) return;
-        for (const PlannedBlock& block : blocks) turn_down(block);
-        blocks.clear();
     }
 
-    // One of the blocks of its chunk.
+    // A block is loaded for all that is taken from it, so that has to be worth it together.
+    void drop_slow_to_load(std::vector<PlannedBlock>& blocks) {
+        PrefillCost cost = cost_with(blocks);
+        std::map<Key128, int32_t> loads;  // rows, by the block's key
+        for (const PlannedBlock& block : blocks) {
+            if (block.on_disk) loads.emplace(block.key, n_held(block));
+        }
+        for (const auto& [key, n_loaded] : loads) {
+            PrefillCost without = cost;
+            without.rows_loaded -= n_loaded;
+            for (const PlannedBlock& block : blocks) {
+                if (block.key == key) take_out(block, without);
+            }
+            if (costs_.predict_ms(without) > costs_.predict_ms(cost)) continue;
+            cost = without;
+            std::erase_if(blocks, [&, key = key](const PlannedBlock& block) {
+                if (block.key != key) return false;
+                turn_down(block);
+                return true;
+            });
+        }
+    }
+
+    // What a donor does not have stays computed for its own reason.
     void turn_down(const PlannedBlock& block) {
         plan_.turned_down = true;
+        const TokenSpan rows{block.row, block.row + block.n_rows};
         for (ChunkOutcome& chunk : plan_.chunks) {
             if (chunk.segment.span != block.covers) continue;
             chunk.n_reused -= block.n_rows;
-            if (chunk.n_reused == 0) chunk.miss = kNotProfitable;
+            if (block.donor == nullptr) {
+                chunk.miss = kNotProfitable;
+            } else {
+                const auto behind =
+                    std::ranges::lower_bound(chunk.turned_down, rows.begin, {}, &TokenSpan::begin);
+                chunk.turned_down.insert(behind, rows);
+            }
         }
     }
 
@@ -250,18 +288,23 @@ private:
 
     PrefillCost cost_of(std::span<const PlannedBlock> blocks) const {
         PrefillCost cost{.work = dense_work({plan_.n_keep, n_prompt_})};
-        for (const PlannedBlock& block : blocks) add(block, 1, cost);
+        std::set<Key128> loaded;
+        for (const PlannedBlock& block : blocks) {
+            add(block, 1, cost);
+            if (block.on_disk && loaded.insert(block.key).second) {
+                cost.rows_loaded += n_held(block);
+            }
+        }
         return cost;
     }
 
     void take_out(const PlannedBlock& block, PrefillCost& cost) const { add(block, -1, cost); }
 
-    // Adds (sign 1) a block to a way of serving the prompt, or removes it (sign -1).
+    // Adds (sign 1) a block in memory to a way of serving the prompt, or removes it (sign -1).
     void add(const PlannedBlock& block, int sign, PrefillCost& cost) const {
         const Work dense = dense_work({block.row, block.row + block.n_rows});
         cost.work += scaled(dense, sign * (mended_share(block) - 1));
         cost.rows_placed += sign * block.n_rows;
-        if (block.on_disk) cost.rows_loaded += sign * n_held(block);
         if (!block.exact) cost.composed = true;
     }
 
@@ -301,6 +344,7 @@ private:
 };
 
 void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_tokens) {
+    if (n_tokens == 0) return;
     const auto same = std::find_if(misses.begin(), misses.end(),
                                    [&](const Miss& miss) { return miss.reason == reason; });
     if (same == misses.end()) {
@@ -310,7 +354,46 @@ void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_toke
     }
 }
 
+// The parts of a preview, one behind the other.
+class PreviewWriter {
+public:
+    void begin(const Segment& segment) {
+        segment_ = segment;
+        row_ = segment.span.begin;
+    }
+
+    // Of the rows up to `end`.
+    void add(int32_t end, const char* action, std::string_view reason) {
+        const TokenSpan rows{row_, end};
+        if (rows.empty()) return;
+        parts_.push_back({segment_.role, rows, action, std::string(reason), segment_.key});
+        row_ = end;
+    }
+
+    void add_computed(int32_t end, const ChunkOutcome& chunk) {
+        const std::string_view reason = chunk.miss.empty() ? kEdgeRow : chunk.miss;
+        for (const TokenSpan rows : chunk.turned_down) {
+            if (rows.begin < row_ || rows.end > end) continue;
+            add(rows.begin, "compute", reason);
+            add(rows.end, "compute", kNotProfitable);
+        }
+        add(end, "compute", reason);
+    }
+
+    std::vector<PlanPreview::Part> take() && { return std::move(parts_); }
+
+private:
+    Segment segment_;
+    int32_t row_ = 0;
+    std::vector<PlanPreview::Part> parts_;
+};
+
 }  // namespace
+
+int32_t ChunkOutcome::n_turned_down() const {
+    return std::accumulate(turned_down.begin(), turned_down.end(), 0,
+                           [](int32_t n, TokenSpan rows) { return n + rows.size(); });
+}
 
 int32_t PromptPlan::n_dense() const {
     const auto first_composed = std::ranges::find(blocks, false, &PlannedBlock::exact);
@@ -373,8 +456,11 @@ Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
             ++receipt.n_chunks_hit;
         } else {
             const TokenSpan span = chunk.segment.span;
-            add_miss(receipt.misses, chunk.miss,
-                     span.end - std::max(span.begin, plan.n_exact) - chunk.n_reused);
+            const int32_t n_turned_down = chunk.n_turned_down();
+            add_miss(
+                receipt.misses, chunk.miss,
+                span.end - std::max(span.begin, plan.n_exact) - chunk.n_reused - n_turned_down);
+            add_miss(receipt.misses, kNotProfitable, n_turned_down);
         }
     }
     if (plan.unmapped) add_miss(receipt.misses, kNoOffsets, plan.n_prompt - plan.n_exact);
@@ -384,32 +470,24 @@ Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
 
 std::vector<PlanPreview::Part> preview_parts(const PromptPlan& plan,
                                              std::span<const Segment> segments) {
-    std::vector<PlanPreview::Part> parts;
-    const auto add = [&](const Segment& segment, TokenSpan span, const char* action,
-                         std::string_view reason) {
-        if (!span.empty()) {
-            parts.push_back({segment.role, span, action, std::string(reason), segment.key});
-        }
-    };
-    size_t next_chunk = 0;
+    PreviewWriter writer;
+    auto chunk = plan.chunks.begin();
     for (const Segment& segment : segments) {
         const TokenSpan span = segment.span;
-        int32_t row = std::clamp(plan.n_exact, span.begin, span.end);
-        add(segment, {span.begin, row}, "exact", {});
-        std::string_view reason;
+        writer.begin(segment);
+        writer.add(std::clamp(plan.n_exact, span.begin, span.end), "exact", {});
         if (segment.role == SegmentRole::kChunk) {
-            reason = plan.chunks[next_chunk++].miss;
             for (const PlannedBlock& block : plan.blocks) {
                 if (block.exact || block.covers != span) continue;
-                add(segment, {row, block.row}, "compute", reason.empty() ? kEdgeRow : reason);
-                row = block.row + block.n_rows;
-                add(segment, {block.row, row}, "reuse", {});
+                writer.add_computed(block.row, *chunk);
+                writer.add(block.row + block.n_rows, "reuse", {});
             }
-            if (row > span.begin && reason.empty()) reason = kEdgeRow;
+            writer.add_computed(span.end, *chunk++);
+        } else {
+            writer.add(span.end, "compute", {});
         }
-        add(segment, {row, span.end}, "compute", reason);
     }
-    return parts;
+    return std::move(writer).take();
 }
 
 }  // namespace spolia

@@ -78,6 +78,11 @@ struct ChunkOutcome {
     int32_t n_reused = 0;        // rows placed outside the exact prefix
     std::string_view miss = {};  // why rows of it are computed; empty: none, but for edge rows
     bool wanted = false;         // would be reused, were it encoded
+    // Rows that a donor has and that are computed all the same, ascending: not for `miss`, but
+    // because placing them looked slower.
+    std::vector<TokenSpan> turned_down = {};
+
+    int32_t n_turned_down() const;
 };
 
 struct PromptPlan {

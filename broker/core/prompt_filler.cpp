@@ -87,7 +87,7 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     const std::shared_ptr<const AnchorSnapshot> anchors = anchors_.snapshot();
     const PlanInput input = plan_input(prompt, match->n_exact, engine_, *anchors, options_);
     PinnedPlan pinned = plan_and_pin(input, prompt);
-    learn_from(pinned.serving.plan, prompt.tokens);
+    learn_from(pinned.serving.plan, prompt);
     start(generation, pinned.serving, begin);
     double ticks_ms = 0;
     const PrefillTick timed_tick = [&] {
@@ -190,7 +190,10 @@ bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
             unavailable.push_back(block.key);
             return false;
         }
-        if (block.on_disk) {
+        // Several runs may come from one block: the first of them has it loaded.
+        const auto& placed = pinned.blocks;
+        if (block.on_disk &&
+            std::ranges::find(placed, &*held, &PlacedBlock::block) == placed.end()) {
             MutexLock lock(state_.mutex);
             state_.costs.observe_load(static_cast<int32_t>(of_block.size()),
                                       ms_between(begin, Clock::now()));
@@ -201,14 +204,16 @@ bool PromptFiller::pin(PinnedPlan& pinned, std::span<const Token> tokens,
     return true;
 }
 
-void PromptFiller::learn_from(const PromptPlan& plan, std::span<const Token> tokens) {
+void PromptFiller::learn_from(const PromptPlan& plan, const PreparedPrompt& prompt) {
+    const Key128 scope = scope_key({engine_.info().fingerprint, prompt.tenant});
     MutexLock lock(state_.mutex);
     if (plan.turned_down) state_.costs.forgive();
     if (!options_.encode_seen_chunks) return;
     for (const ChunkOutcome& chunk : plan.chunks) {
         if (!chunk.wanted) continue;
         const TokenSpan span = chunk.segment.span;
-        state_.encode_queue.add(chunk.segment.key, tokens.subspan(span.begin, span.size()));
+        state_.encode_queue.add(scope, chunk.segment.key,
+                                std::span(prompt.tokens).subspan(span.begin, span.size()));
     }
 }
 

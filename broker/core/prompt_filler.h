@@ -52,7 +52,7 @@ private:
     PinnedPlan after_doubt(PlanInput input, const Generation& generation,
                            const ServingPlan& doubtful);
     bool pin(PinnedPlan& pinned, std::span<const Token> tokens, std::vector<Key128>& unavailable);
-    void learn_from(const PromptPlan& plan, std::span<const Token> tokens);
+    void learn_from(const PromptPlan& plan, const PreparedPrompt& prompt);
     Result<PrefillReport> prefill(const Generation& generation, const PinnedPlan& pinned,
                                   const PrefillTick& tick);
     void settle(Generation& generation, PinnedPlan& pinned, const PrefillReport& report,

@@ -27,6 +27,20 @@ Status check_budget(const GuardBudget& budget) {
     return {};
 }
 
+// One that nobody has set up would be served by the defaults, as if it had never been given another
+// fidelity.
+Result<ReuseOptions> agent_named(const std::string& name, const ReuseDefaults& defaults) {
+    if (name.empty()) return ReuseOptions();
+    const auto found = defaults.agents.find(name);
+    if (found != defaults.agents.end()) return found->second;
+    std::string names;
+    for (const auto& [known, options] : defaults.agents)
+        names += (names.empty() ? "" : ", ") + known;
+    return invalid("agent \"" + name + "\" is not in the configuration, which has " +
+                   (names.empty() ? "none" : names) + "; add [reuse.agents." + name +
+                   "] to it, or leave spolia.agent out");
+}
+
 }  // namespace
 
 int32_t adaptive_check_layer(int32_t layer) { return layer > 1 ? layer : 0; }
@@ -50,9 +64,9 @@ Result<std::vector<Rung>> make_rungs(const SelectorParams& params, const ModelIn
 
 Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,
                                   const ModelInfo& model) {
-    static const ReuseOptions kNone;
-    const auto found = defaults.agents.find(request.agent);
-    const ReuseOptions& agent = found == defaults.agents.end() ? kNone : found->second;
+    const Result<ReuseOptions> known = agent_named(request.agent, defaults);
+    if (!known) return known.error();
+    const ReuseOptions& agent = *known;
 
     ReusePolicy policy;
     policy.fidelity = first_of(request.fidelity, agent.fidelity, defaults.fidelity);
@@ -96,6 +110,20 @@ Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaul
         }
     }
     return policy;
+}
+
+Status check_defaults(const ReuseDefaults& defaults, const ModelInfo& model) {
+    if (const Result<ReusePolicy> policy = resolve_reuse({}, defaults, model); !policy) {
+        return policy.error();
+    }
+    for (const auto& [name, agent] : defaults.agents) {
+        ReuseOptions request;
+        request.agent = name;
+        if (const Result<ReusePolicy> policy = resolve_reuse(request, defaults, model); !policy) {
+            return Error{policy.error().code, "agent " + name + ": " + policy.error().message};
+        }
+    }
+    return {};
 }
 
 std::vector<std::string> configured_rungs(const ReuseDefaults& defaults, const ModelInfo& model) {

@@ -60,10 +60,13 @@ struct ReusePolicy {
 // The ladder of a setting. Fails as make_selector().
 Result<std::vector<Rung>> make_rungs(const SelectorParams& params, const ModelInfo& model);
 
-// Request before agent before defaults. kInvalidArgument on an unknown policy or a number out of
-// range.
+// Request before agent before defaults. kInvalidArgument on an unknown policy, a number out of
+// range, or an agent that the defaults don't have.
 Result<ReusePolicy> resolve_reuse(const ReuseOptions& request, const ReuseDefaults& defaults,
                                   const ModelInfo& model);
+
+// Fails where requests that leave everything out, or name one of the agents, could not be served.
+Status check_defaults(const ReuseDefaults& defaults, const ModelInfo& model);
 
 // Labels of the rungs that the configuration names: the defaults' and the agents'.
 std::vector<std::string> configured_rungs(const ReuseDefaults& defaults, const ModelInfo& model);

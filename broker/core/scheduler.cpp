@@ -8,14 +8,14 @@ namespace spolia {
 
 Scheduler::Scheduler(Engine& engine, const TextModel& text, BlockStore& store,
                      ChunkRegistry& registry, CoreState& state, AnchorKeeper& anchors,
-                     Metrics& metrics, const ServiceOptions& options)
+                     DonorKeeper& donors, Metrics& metrics, const ServiceOptions& options)
     : state_(state),
       anchors_(anchors),
       metrics_(metrics),
       options_(options),
       filler_(engine, store, state, anchors, options),
       running_(engine, text, state, anchors, metrics),
-      background_(engine, store, registry, state, metrics, options),
+      background_(engine, store, registry, state, donors, metrics, options),
       shadows_(engine, store, state, anchors, metrics, options),
       thread_([this] { run(); }) {}
 

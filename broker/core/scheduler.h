@@ -11,6 +11,7 @@
 #include "broker/core/anchor_keeper.h"
 #include "broker/core/background_work.h"
 #include "broker/core/core_state.h"
+#include "broker/core/donor_keeper.h"
 #include "broker/core/generation.h"
 #include "broker/core/metrics.h"
 #include "broker/core/prompt_filler.h"
@@ -29,7 +30,7 @@ namespace spolia {
 class Scheduler {
 public:
     Scheduler(Engine& engine, const TextModel& text, BlockStore& store, ChunkRegistry& registry,
-              CoreState& state, AnchorKeeper& anchors, Metrics& metrics,
+              CoreState& state, AnchorKeeper& anchors, DonorKeeper& donors, Metrics& metrics,
               const ServiceOptions& options);
     // As stop().
     ~Scheduler();

@@ -229,9 +229,10 @@ void ShadowRuns::renew_suspects() {
             anchors.push_back(block.key);
             continue;
         }
-        if (!store_.erase(block.key)) continue;
+        const std::optional<BlockMeta> meta = store_.meta(block.key);
+        if (!meta || !store_.erase(block.key)) continue;
         MutexLock lock(state_.mutex);
-        state_.encode_queue.add(block.key, block.tokens);
+        state_.encode_queue.add(meta->left_context, block.key, block.tokens);
     }
     anchors_.forget(anchors);
     suspects_.clear();

@@ -75,13 +75,13 @@ private:
                          const std::string& way) {
         const ReusePolicy& policy = policies_.at(way);
         // A fresh index each time: the edited chunks must not be known from the way before.
-        DonorIndex index(text_, engine_.info().fingerprint, {});
+        DonorIndex index(text_, engine_.info().fingerprint, {}, {});
         std::set<Key128> encoded;
         for (const Segment& chunk : known.segments) {
             if (chunk.role != SegmentRole::kChunk) continue;
             const auto tokens =
                 std::span(known.tokens).subspan(chunk.span.begin, chunk.span.size());
-            index.add("", chunk.key, tokens);
+            index.add(scope_key(scope_), chunk.key, tokens);
             encoded.insert(chunk.key);
         }
         if (const auto made = runner_.placed_blocks(known, policy); !made.ok()) return made.error();
@@ -90,7 +90,7 @@ private:
         };
         const Clock::time_point begin = Clock::now();
         EditedChunks edited;
-        edited.donors = index.find("", asked.tokens, asked.segments, find);
+        edited.donors = index.find("", asked.tokens, asked.segments, find).donors;
         const double find_ms =
             std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
         for (size_t part = 0; part < asked.segments.size(); ++part) {

@@ -50,7 +50,8 @@ TeamWay::TeamWay(Engine& engine, const TextModel& text, int32_t first_sequence, 
       registry_({}, engine.info().fingerprint),
       anchors_(engine_, text, *store_, state_, options_),
       filler_(engine_, *store_, state_, anchors_, options_),
-      background_(engine_, *store_, registry_, state_, metrics_, options_) {}
+      donors_(text, engine.info().fingerprint, *store_, {.enabled = false}, {}),
+      background_(engine_, *store_, registry_, state_, donors_, metrics_, options_) {}
 
 Result<TeamCall> TeamWay::call(const QualityPrompt& prompt, size_t, std::span<const Token> said,
                                int32_t tokens_max) {

@@ -11,6 +11,7 @@
 #include "broker/core/background_work.h"
 #include "broker/core/chunk_registry.h"
 #include "broker/core/core_state.h"
+#include "broker/core/donor_keeper.h"
 #include "broker/core/metrics.h"
 #include "broker/core/prompt_filler.h"
 #include "broker/core/service_options.h"
@@ -91,6 +92,7 @@ private:
     ChunkRegistry registry_;
     AnchorKeeper anchors_;
     PromptFiller filler_;
+    DonorKeeper donors_;
     BackgroundWork background_;
 };
 

@@ -75,6 +75,7 @@ std::string stats_json(const ServiceStats& stats) {
          {{"count", stats.anchors.anchors},
           {"bytes", stats.anchors.bytes},
           {"evictions", stats.anchors.evictions}}},
+        {"donors", {{"count", stats.donors.texts}, {"waiting", stats.donors.waiting}}},
         {"sequences", {{"total", stats.limits.n_sequences}, {"busy", stats.sequences_busy}}},
         {"n_ctx", stats.limits.n_ctx},
         {"queue_depth", stats.queue_depth},

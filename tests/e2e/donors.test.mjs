@@ -1,7 +1,10 @@
 // Chunks that are known in another version.
 import assert from 'node:assert/strict';
+import { readdirSync, truncateSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { temporaryFolder } from './support/folder.mjs';
 import { run } from './support/program.mjs';
 import { makeDocuments, makeRandom, makeSeed, ragRequest, tokensAccounted } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
@@ -40,6 +43,36 @@ test('an edited document takes what it shares with the one that is known', async
     ragRequest(edited, 'What is it?', { spolia: { fidelity: 'fast', policy: 'epic' } }),
   );
   assert.equal(without.spolia.tokens.donor, 0);
+});
+
+test('they come back for those whose they are, whatever became of the file', async (t) => {
+  const random = makeRandom(makeSeed(t));
+  const [ours, theirs] = makeDocuments(random, 2);
+  const folder = temporaryFolder(t);
+  const start = () => Server.start(t, { args: ['--cache-dir', folder] });
+  const ask = (server, text, salt) =>
+    server.post('/v1/chat/completions', ragRequest([text], 'What is it?', {
+      cache_salt: salt,
+      spolia: { fidelity: 'fast', policy: 'epic' },
+    }));
+  const first = await start();
+  await ask(first, ours, 'ours');
+  await ask(first, theirs, 'theirs');
+  await first.until(({ donors, disk }) => donors.count >= 2 && disk.blocks >= 2, 'both are kept');
+  await first.stop();
+  for (const [at, damage] of [[0.3, () => {}], [0.6, truncateSync], [0.9, unlinkSync]]) {
+    const [file] = readdirSync(folder).filter((name) => name.endsWith('.donors'));
+    damage(join(folder, file));
+    const server = await start();
+    await server.until(({ donors }) => donors.waiting === 0, 'all blocks were looked at');
+    const foreign = await ask(server, editWord(ours, at), `nobody ${at}`);
+    assert.equal(foreign.spolia.tokens.donor, 0);
+    for (const [text, salt] of [[ours, 'ours'], [theirs, 'theirs']]) {
+      const { tokens } = (await ask(server, editWord(text, at), salt)).spolia;
+      assert.ok(tokens.donor > 0, `${salt}: ${JSON.stringify(tokens)}`);
+    }
+    await server.stop();
+  }
 });
 
 test('answers are those of dense compute, whatever was edited', { skip: sampleModel === '' }, async () => {

@@ -122,12 +122,16 @@ describe('serve', () => {
     const { headers } = await server.ask('GET', '/health');
     assert.equal(headers.get('access-control-allow-origin'), 'http://a.test');
     assert.equal((await server.stats()).sequences.total, 2);
-    const answer = await server.post('/v1/chat/completions', {
-      messages: [{ role: 'user', content: 'Hello' }],
-      max_tokens: 1,
-      spolia: { agent: 'writer' },
-    });
-    assert.equal(answer.spolia.fidelity, 'fast');
+    const ask = (agent) =>
+      server.ask('POST', '/v1/chat/completions', {
+        messages: [{ role: 'user', content: 'Hello' }],
+        max_tokens: 1,
+        spolia: { agent },
+      });
+    assert.equal((await ask('writer')).body.spolia.fidelity, 'fast');
+    const misspelt = await ask('wirter');
+    assert.equal(misspelt.status, 400);
+    assert.match(misspelt.body.error.message, /"wirter".* has writer;/);
   });
 });
 

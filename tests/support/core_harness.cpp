@@ -95,8 +95,8 @@ void CoreHarness::wait_idle() {
     for (int quiet = 0; quiet < 3;) {
         const int64_t now = control.n_encodes + control.n_captures;
         const ServiceStats stats = service_->stats();
-        const bool idle =
-            stats.encode_queue_depth == 0 && stats.shadow_queue_depth == 0 && now == last;
+        const bool idle = stats.encode_queue_depth == 0 && stats.shadow_queue_depth == 0 &&
+                          stats.donors.waiting == 0 && now == last;
         quiet = idle ? quiet + 1 : 0;
         last = now;
         std::this_thread::sleep_for(std::chrono::milliseconds(3));

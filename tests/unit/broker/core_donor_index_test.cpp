@@ -3,11 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "tests/support/core_harness.h"
+#include "tests/support/test_folder.h"
 
 namespace spolia {
 namespace {
@@ -132,6 +133,7 @@ TEST_F(DonorsTest, AGuardedRequestComputesWhatWasEdited) {
 TEST_F(DonorsTest, ARegisteredChunkIsADonor) {
     core.options.encode_seen_chunks = false;
     core.open();
+    core.wait_idle();
     ASSERT_TRUE(core.put("", "one", kOne));
     const Receipt receipt = serve(request({edited(kOne, 40)}));
     EXPECT_EQ(receipt.n_donor + receipt.n_blended, 79);
@@ -152,6 +154,37 @@ TEST_F(DonorsTest, OnlySoManyTextsAreKnown) {
     serve(request({words(3, 60)}));
     EXPECT_EQ(serve(request({edited(kOne, 40)})).n_donor, 0);
     EXPECT_GT(serve(request({edited(words(3, 60), 30)})).n_donor, 0);
+}
+
+TEST_F(DonorsTest, ARestartForgetsNoTenantsDonors) {
+    const test::TestFolder folder;
+    core.options.store.directory = folder.path;
+    core.open();
+    const auto serve_for = [this](const std::string& tenant, const std::string& text) {
+        GenerateRequest one = request({text});
+        one.tenant = tenant;
+        return serve(one);
+    };
+    serve_for("", kOne);
+    serve_for("a", kTwo);
+    const auto end_and_damage = [&] {
+        { const CoreHarness::EndsFirst end(core); }
+        for (const auto& entry : std::filesystem::directory_iterator(folder.path)) {
+            if (entry.path().extension() == ".donors") std::filesystem::resize_file(entry, 99);
+        }
+    };
+    for (const bool damaged : {false, true}) {
+        if (damaged) end_and_damage();
+        core.reopen();
+        core.wait_idle();
+        EXPECT_EQ(core.service().stats().donors.texts, damaged ? 5u : 2u);
+        const size_t at = damaged ? 31 : 41;
+        EXPECT_EQ(serve_for(damaged ? "b" : "c", edited(kOne, at)).policy, "dense");
+        Receipt receipt = serve_for("", edited(kOne, at));
+        EXPECT_EQ(receipt.n_donor + receipt.n_blended, 79);
+        receipt = serve_for("a", edited(kTwo, at));
+        EXPECT_EQ(receipt.n_donor + receipt.n_blended, 59);
+    }
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ Key128 key_of(uint64_t n) { return {0, n}; }
 
 void add(EncodeQueue& queue, uint64_t n) {
     const std::vector<Token> tokens = {static_cast<Token>(n)};
-    queue.add(key_of(n), tokens);
+    queue.add({}, key_of(n), tokens);
 }
 
 TEST(EncodeQueue, GivesTheMostSeenThenTheNewest) {

@@ -1,5 +1,6 @@
 #include "broker/core/local_service.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -447,8 +448,13 @@ TEST_F(LocalServiceTest, AgentsHaveDefaultsOfTheirOwn) {
     request.reuse.fidelity.reset();
     request.reuse.agent = "judge";
     EXPECT_EQ(core.run(request).sink->receipt()->fidelity, "exact");
-    request.reuse.agent = "writer";
+    request.reuse.agent.clear();
     EXPECT_EQ(core.run(request).sink->receipt()->fidelity, "fast");
+    request.reuse.agent = "jugde";
+    const auto refused = core.service().submit(request, std::make_shared<test::RecordingSink>());
+    ASSERT_FALSE(refused) << "it would lose its fidelity";
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(refused.error().message, testing::HasSubstr("which has judge;"));
 }
 
 TEST_F(LocalServiceTest, GenerationsEndForEveryReason) {

@@ -405,6 +405,74 @@ TEST(Planner, LeavesOutABlockWhoseLoadingTakesLongerThanComputing) {
     EXPECT_TRUE(plan.composed);
 }
 
+// Runs of 20, 24 and 14 rows from one block on disk, of which the first costs more than it saves.
+class PlannerOfRuns : public testing::Test {
+protected:
+    PlannerOfRuns() {
+        prompt.bos().glue(4).chunk(60, 50).edited({20, 45}, Residence::kDisk).glue(3).query(5);
+        // Epic mends the first rows of each run.
+        prompt.costs_.observe({.work = dense_work({0, 100})}, 100, 0);
+    }
+    void load_ms_per_row(double ms) {
+        for (int i = 0; i < 60; ++i) prompt.costs_.observe_load(10, 10 * ms);
+    }
+
+    Prompt prompt;
+};
+
+TEST_F(PlannerOfRuns, ADonorIsLoadedOnceForAllItsRuns) {
+    load_ms_per_row(0.1);
+    const PromptPlan plan = prompt.plan();
+    EXPECT_EQ(plan.blocks.size(), 3u);
+    EXPECT_EQ(plan.cost.rows_loaded, 60);
+    EXPECT_EQ(reasons(start_receipt(plan, prompt.policy_)), "edited:2 ");
+}
+
+TEST_F(PlannerOfRuns, WhatIsLeftOfADonorCarriesItsLoad) {
+    // The first run is of no use: all its rows are mended.
+    prompt.options_.head_rows = 20;
+    load_ms_per_row(0.01);
+    PromptPlan plan = prompt.plan();
+    EXPECT_EQ(placed(plan), (Spans{{26, 50}}));
+    EXPECT_TRUE(plan.turned_down);
+    EXPECT_EQ(plan.cost.rows_loaded, 60);
+    const Receipt receipt = start_receipt(plan, prompt.policy_);
+    EXPECT_EQ(reasons(receipt), "edited:2 not_profitable:34 ");
+    std::string text;
+    for (const PlanPreview::Part& part : preview_parts(plan, prompt.segments_)) {
+        if (part.role != SegmentRole::kChunk) continue;
+        text += part.action + "(" + part.reason + "):" + std::to_string(part.span.size()) + " ";
+    }
+    EXPECT_EQ(text,
+              "compute(not_profitable):20 compute(edited):1 reuse():24 compute(edited):1 "
+              "compute(not_profitable):14 ");
+    // Four rows are not worth loading sixty.
+    load_ms_per_row(0.2);
+    plan = prompt.plan();
+    EXPECT_TRUE(plan.blocks.empty());
+    EXPECT_EQ(reasons(start_receipt(plan, prompt.policy_)), "edited:2 not_profitable:58 ");
+}
+
+TEST_F(PlannerOfRuns, RunsOfWhichEachIsWorthPlacingMayNotBeWorthTheLoad) {
+    Prompt& both = prompt;
+    both = Prompt();
+    both.bos().glue(4).chunk(60, 50).edited({20, 45}, Residence::kDisk).glue(2);
+    both.chunk(60, 130).query(5);
+    both.costs_.observe({.work = dense_work({0, 150})}, 150, 0);
+    EXPECT_EQ(both.plan().blocks.size(), 4u);
+    load_ms_per_row(1.5);
+    const PromptPlan plan = both.plan();
+    EXPECT_EQ(placed(plan), (Spans{{67, 127}})) << "the other chunk does not go with it";
+    EXPECT_EQ(plan.cost.rows_loaded, 0);
+}
+
+TEST(Planner, AChunkThatComesTwiceIsLoadedOnce) {
+    Prompt prompt;
+    prompt.bos().glue(4).chunk(40, 50, Residence::kDisk).glue(2).chunk(40, 50, Residence::kDisk);
+    prompt.query(5);
+    EXPECT_EQ(prompt.plan().cost.rows_loaded, 40);
+}
+
 TEST(Planner, PricesWhatAdaptiveWillPick) {
     const PromptOutline outline = {.sentences = {{{20, 30}, 2, SegmentRole::kChunk, false, 0, 1},
                                                  {{70, 75}, 4, SegmentRole::kQuery, false, 1, 2}},

@@ -51,5 +51,38 @@ TEST(ReusePolicy, EpicStandsInWhereThereIsNoFusedPass) {
     }
 }
 
+TEST(ReusePolicy, AnAgentThatIsNotConfiguredIsRefused) {
+    ReuseDefaults defaults;
+    defaults.agents["judge"].fidelity = Fidelity::kExact;
+    defaults.agents["writer"].fidelity = Fidelity::kFast;
+    ReuseOptions request;
+    EXPECT_EQ(resolved(request, defaults, model_of(8)).fidelity, Fidelity::kGuarded);
+    request.agent = "judge";
+    EXPECT_EQ(resolved(request, defaults, model_of(8)).fidelity, Fidelity::kExact);
+    request.agent = "Judge";
+    Result<ReusePolicy> policy = resolve_reuse(request, defaults, model_of(8));
+    ASSERT_FALSE(policy.ok());
+    EXPECT_EQ(policy.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(policy.error().message,
+              "agent \"Judge\" is not in the configuration, which has judge, writer; add "
+              "[reuse.agents.Judge] to it, or leave spolia.agent out");
+    policy = resolve_reuse(request, {}, model_of(8));
+    ASSERT_FALSE(policy.ok());
+    EXPECT_NE(policy.error().message.find("which has none;"), std::string::npos);
+}
+
+TEST(ReusePolicy, AgentsThatCantBeServedAreFoundAtTheStart) {
+    ReuseDefaults defaults;
+    defaults.agents["judge"].fidelity = Fidelity::kExact;
+    EXPECT_TRUE(check_defaults(defaults, model_of(8)).ok());
+    defaults.agents["judge"].recompute_ratio = 2;
+    const Status status = check_defaults(defaults, model_of(8));
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().message.rfind("agent judge: recompute_ratio is 2", 0), 0u);
+    defaults.agents.clear();
+    defaults.policy = "magic";
+    EXPECT_FALSE(check_defaults(defaults, model_of(8)).ok());
+}
+
 }  // namespace
 }  // namespace spolia

@@ -47,8 +47,13 @@ TEST(FingerprintTest, EverythingInTheScopeCounts) {
                                    chunk_key(kScope, std::span(tokens).first(39)),
                                    chain_key(kScope, {}, tokens),
                                    chain_key(kScope, {0, 1}, tokens),
-                                   chain_key(kScope, {1, 0}, tokens)};
-    EXPECT_EQ(keys.size(), 10u);
+                                   chain_key(kScope, {1, 0}, tokens),
+                                   scope_key(kScope),
+                                   scope_key(other_high),
+                                   scope_key(other_low),
+                                   scope_key(other_salt),
+                                   scope_key(no_salt)};
+    EXPECT_EQ(keys.size(), 15u);
 }
 
 TEST(FingerprintTest, SaltAndIdsCanNotBeShifted) {

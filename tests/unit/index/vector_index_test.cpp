@@ -310,6 +310,17 @@ TEST_F(VectorIndexFile, BringsEverythingBack) {
     EXPECT_NE(index->search({0, 0}, vectors_[0], 1)[0].id, numbered_key(0));
 }
 
+TEST_F(VectorIndexFile, ListsWhatItHolds) {
+    const auto index = open_index(options_);
+    EXPECT_TRUE(index->remove({1, 0}, numbered_key(1)));
+    std::set<std::pair<Key128, Key128>> names;
+    for (const VectorName& name : index->list()) names.emplace(name.partition, name.id);
+    std::set<std::pair<Key128, Key128>> expected;
+    for (uint64_t i = 2; i < 300; ++i) expected.emplace(Key128{i % 2, 0}, numbered_key(i));
+    EXPECT_EQ(names, expected);
+    EXPECT_EQ(index->list().size(), expected.size());
+}
+
 TEST_F(VectorIndexFile, IsWrittenOnlyWhenSomethingChanged) {
     const auto index = open_index(options_);
     std::filesystem::remove(options_.file);

@@ -422,6 +422,33 @@ TEST(BlockStore, ListsEachBlockOnceRamFirst) {
     EXPECT_TRUE(store->list(0).empty());
 }
 
+TEST(BlockStore, TellsABlocksMetadataWhereverItIs) {
+    const TempDirectory directory;
+    const BlockStoreOptions options{.directory = directory.path()};
+    {
+        const auto store = open_store(options);
+        for (uint64_t id = 0; id < 4; ++id) {
+            put(*store, id, 0, id == 3 ? Provenance::kExact : Provenance::kIsolated);
+        }
+    }
+    const auto store = open_store(options);
+    ASSERT_TRUE(holds(*store, 1));
+    for (const uint64_t id : {1, 2}) {
+        const std::optional<BlockMeta> meta = store->meta(key_of(id));
+        ASSERT_TRUE(meta) << id;
+        EXPECT_EQ(meta->tokens, tokens_of(id));
+        EXPECT_EQ(meta->left_context, meta_of(id).left_context);
+    }
+    EXPECT_FALSE(store->meta(key_of(9)));
+    const std::vector<Key128> keys = store->keys(Provenance::kIsolated, 10);
+    ASSERT_EQ(keys.size(), 3u);
+    EXPECT_EQ(keys[0], key_of(1)) << "the last used one";
+    EXPECT_EQ(std::set<Key128>(keys.begin(), keys.end()),
+              (std::set<Key128>{key_of(0), key_of(1), key_of(2)}));
+    EXPECT_EQ(store->keys(Provenance::kIsolated, 2).size(), 2u);
+    EXPECT_EQ(store->keys(Provenance::kExact, 10), std::vector<Key128>{key_of(3)});
+}
+
 // The RAM tier, as plainly as it can be said.
 class NaiveStore {
 public:
