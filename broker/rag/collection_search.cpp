@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/log.h"
 #include "broker/rag/document_builder.h"
 #include "broker/rag/rank_fusion.h"
 
@@ -17,12 +18,44 @@ constexpr size_t kCandidatesPerHit = 4;
 // More of a query says nothing new.
 constexpr size_t kQueryBytesMax = 8192;
 
+// Whatever is wrong with the file costs time only.
+Result<std::unique_ptr<VectorIndex>> open_index(const TextEmbedder& embedder,
+                                                const std::filesystem::path& file) {
+    VectorIndexOptions options;
+    options.file = file;
+    Result<std::unique_ptr<VectorIndex>> index =
+        VectorIndex::open(options, embedder.fingerprint(), embedder.n_dims());
+    if (!index.ok() && !file.empty()) {
+        log_event(LogLevel::kWarning,
+                  index.error().message + "; it is built from the collection, and not kept");
+        return VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims());
+    }
+    if (index.ok() && !(*index)->open_warning().empty()) {
+        log_event(LogLevel::kWarning,
+                  (*index)->open_warning() + ", to be filled from the collection");
+    }
+    return index;
+}
+
 }  // namespace
 
+CollectionSearch::CollectionSearch(std::unique_ptr<CollectionDatabase> collection,
+                                   const TextEmbedder& embedder,
+                                   std::unique_ptr<VectorIndex> vectors)
+    : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {
+    for (const VectorName& name : vectors_->list()) known_.insert(name.id);
+}
+
+CollectionSearch::~CollectionSearch() {
+    if (const Status saved = vectors_->save(); !saved.ok()) {
+        log_event(LogLevel::kWarning, saved.error().message + "; it will be built again");
+    }
+}
+
 Result<std::unique_ptr<CollectionSearch>> CollectionSearch::open(
-    std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder) {
-    Result<std::unique_ptr<VectorIndex>> vectors =
-        VectorIndex::open({}, embedder.fingerprint(), embedder.n_dims());
+    std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder,
+    const std::filesystem::path& index_file) {
+    Result<std::unique_ptr<VectorIndex>> vectors = open_index(embedder, index_file);
     if (!vectors.ok()) return vectors.error();
     std::unique_ptr<CollectionSearch> search(
         new CollectionSearch(std::move(collection), embedder, *std::move(vectors)));

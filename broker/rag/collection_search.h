@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -14,13 +15,17 @@
 
 namespace spolia {
 
-// Finds a collection's chunks by words and by vectors. The vectors are held in memory, and follow
-// the file when another process changes it. One thread at a time.
+// Finds a collection's chunks by words and by vectors. The index of vectors is held in memory, and
+// follows the file when another process changes it. One thread at a time.
 class CollectionSearch {
 public:
-    // Borrows `embedder`.
+    // Borrows `embedder`. `index_file` keeps the index, so that it need not be built at every
+    // start; what is missing there or wrong comes from the collection. Empty: in memory only.
     static Result<std::unique_ptr<CollectionSearch>> open(
-        std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder);
+        std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder,
+        const std::filesystem::path& index_file = {});
+    // Saves the index.
+    ~CollectionSearch();
 
     // The k best, best first. kUnsupported while chunks have vectors of another embedder: these
     // can't be compared with the query's, and a ranking by words alone would only look like one.
@@ -29,8 +34,7 @@ public:
 
 private:
     CollectionSearch(std::unique_ptr<CollectionDatabase> collection, const TextEmbedder& embedder,
-                     std::unique_ptr<VectorIndex> vectors)
-        : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {}
+                     std::unique_ptr<VectorIndex> vectors);
 
     Status follow();
     Status check_embedder() const;

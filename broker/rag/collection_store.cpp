@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::string_view kEnding = ".db";
 
+// Of the vectors of a collection.
+std::filesystem::path index_file(std::filesystem::path file) {
+    return file.replace_extension(".vectors");
+}
+
 // Device and file number; zeros where there is no file.
 std::pair<uint64_t, uint64_t> identity_of(const std::filesystem::path& file) {
     struct stat found {};
@@ -53,15 +58,17 @@ CollectionStore::Opened& CollectionStore::take(const Name& name) {
 }
 
 void CollectionStore::give_back(const Name& name) {
+    std::vector<std::unique_ptr<Opened>> closed;  // behind the lock: it takes its time
     const MutexLock lock(mutex_);
     const auto found = opened_.find(name);
     // Whoever does not find a collection leaves nothing behind.
     const bool last = --found->second->n_users == 0;
     if (last && !found->second->search) opened_.erase(found);
-    close_idle(kOpenMax);
+    closed = take_idle(kOpenMax);
 }
 
-void CollectionStore::close_idle(size_t n_kept) {
+std::vector<std::unique_ptr<CollectionStore::Opened>> CollectionStore::take_idle(size_t n_kept) {
+    std::vector<std::unique_ptr<Opened>> idle;
     while (opened_.size() > n_kept) {
         auto oldest = opened_.end();
         for (auto it = opened_.begin(); it != opened_.end(); ++it) {
@@ -69,9 +76,11 @@ void CollectionStore::close_idle(size_t n_kept) {
                 oldest == opened_.end() || it->second->last_used < oldest->second->last_used;
             if (it->second->n_users == 0 && older) oldest = it;
         }
-        if (oldest == opened_.end()) return;
+        if (oldest == opened_.end()) break;
+        idle.push_back(std::move(oldest->second));
         opened_.erase(oldest);
     }
+    return idle;
 }
 
 // A collection that was removed, or replaced by another file, is not the one that is open.
@@ -85,7 +94,7 @@ Status CollectionStore::ensure_open(Opened& opened, const Name& name) {
         CollectionDatabase::open(file, Database::Access::kExisting, name.second);
     if (!collection.ok()) return collection.error();
     Result<std::unique_ptr<CollectionSearch>> search =
-        CollectionSearch::open(*std::move(collection), embedder_);
+        CollectionSearch::open(*std::move(collection), embedder_, index_file(file));
     if (!search.ok()) return search.error();
     opened.search = *std::move(search);
     return {};

@@ -45,7 +45,7 @@ public:
                                                  std::string_view query, size_t k) EXCLUDES(mutex_);
 
 private:
-    // Of so many, those not in use are closed, the longest unused first.
+    // Beyond so many, those not in use are closed.
     static constexpr size_t kOpenMax = 32;
 
     using Name = std::pair<std::string, std::string>;  // tenant, collection
@@ -60,7 +60,8 @@ private:
 
     Opened& take(const Name& name) EXCLUDES(mutex_);
     void give_back(const Name& name) EXCLUDES(mutex_);
-    void close_idle(size_t n_kept) REQUIRES(mutex_);
+    // Those not in use, the longest unused first, until n_kept are left.
+    std::vector<std::unique_ptr<Opened>> take_idle(size_t n_kept) REQUIRES(mutex_);
     Status ensure_open(Opened& opened, const Name& name) REQUIRES(opened.mutex);
 
     const std::filesystem::path directory_;

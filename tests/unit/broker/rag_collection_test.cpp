@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include "broker/rag/collection_name.h"
 #include "broker/rag/collection_service.h"
 #include "broker/rag/collection_store.h"
@@ -108,6 +109,39 @@ TEST_F(CollectionTest, FollowsWhatOthersWrite) {
     EXPECT_EQ(texts((*search)->search("otter", 9)).size(), 2u);
     ASSERT_TRUE(writer->remove("/a").ok());
     EXPECT_EQ(texts((*search)->search("otter", 9)), Texts{"The otter sleeps."});
+}
+
+TEST_F(CollectionTest, KeepsItsIndexAsFarAsItIsTrue) {
+    const auto file = folder_.path / "notes.vectors";
+    const auto index = [&] {
+        VectorIndexOptions options;
+        options.file = file;
+        return *VectorIndex::open(options, kEmbedder.fingerprint(), kEmbedder.n_dims());
+    };
+    const auto found = [&] {
+        return texts((*CollectionSearch::open(open(), kEmbedder, file))->search("otter", 9));
+    };
+    put(*open(), "/a", {"The otter swims.", "The otter eats."});
+    EXPECT_EQ(found().size(), 2u);
+    EXPECT_EQ(index()->list().size(), 2u);
+    // Between two starts one is gone, one is new, and one is in the file that never was.
+    put(*open(), "/a", {"The otter swims.", "The otter sleeps."});
+    {
+        const auto changed = index();
+        const std::string_view never = "The otter flies.";
+        EXPECT_TRUE(changed->add({}, Key128{1, 2}, *kEmbedder.embed({&never, 1})).ok());
+        EXPECT_TRUE(changed->save().ok());
+    }
+    Texts both = found();
+    std::ranges::sort(both);
+    EXPECT_EQ(both, (Texts{"The otter sleeps.", "The otter swims."}));
+    EXPECT_EQ(index()->list().size(), 2u);
+    std::ofstream(file) << "no index";
+    EXPECT_EQ(found().size(), 2u);
+    EXPECT_EQ(index()->list().size(), 2u);
+    std::filesystem::remove(file);
+    std::filesystem::create_directory(file);
+    EXPECT_EQ(found().size(), 2u) << "which can't be kept";
 }
 
 TEST_F(CollectionTest, NeverMixesEmbedders) {
