@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "broker/core/plan_report.h"
+
 namespace spolia {
 namespace {
 

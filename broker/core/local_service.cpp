@@ -17,6 +17,7 @@
 #include "broker/core/guard_file.h"
 #include "broker/core/guarded_plan.h"
 #include "broker/core/metrics.h"
+#include "broker/core/plan_report.h"
 #include "broker/core/planner.h"
 #include "broker/core/prompt_filler.h"
 #include "broker/core/scheduler.h"

@@ -3,28 +3,18 @@
 #include <algorithm>
 #include <cassert>
 #include <map>
-#include <numeric>
 #include <set>
 #include <string>
 
 #include "broker/core/chunk_sources.h"
+#include "broker/core/miss_reason.h"
 #include "index/prefix_chain.h"
 #include "reuse/trace_selector.h"
 
 namespace spolia {
 namespace {
 
-constexpr std::string_view kFirstSight = "first_sight";
-constexpr std::string_view kQueued = "queued";
-constexpr std::string_view kUnavailable = "unavailable";
-constexpr std::string_view kFidelityExact = "fidelity_exact";
-constexpr std::string_view kUnsupported = "unsupported";
-constexpr std::string_view kNotProfitable = "not_profitable";
-constexpr std::string_view kEdgeRow = "edge_row";
-constexpr std::string_view kTileEdge = "tile_edge";
-constexpr std::string_view kNoOffsets = "no_offsets";
-constexpr std::string_view kNeedsFusedPass = "needs_fused_pass";
-constexpr std::string_view kEdited = "edited";
+using namespace miss_reason;
 
 std::string_view miss_of(Residence residence) {
     switch (residence) {
@@ -343,151 +333,11 @@ private:
     PromptPlan plan_;
 };
 
-void add_miss(std::vector<Miss>& misses, std::string_view reason, int32_t n_tokens) {
-    if (n_tokens == 0) return;
-    const auto same = std::find_if(misses.begin(), misses.end(),
-                                   [&](const Miss& miss) { return miss.reason == reason; });
-    if (same == misses.end()) {
-        misses.push_back({std::string(reason), n_tokens});
-    } else {
-        same->n_tokens += n_tokens;
-    }
-}
-
-// The parts of a preview, one behind the other.
-class PreviewWriter {
-public:
-    void begin(const Segment& segment) {
-        segment_ = segment;
-        row_ = segment.span.begin;
-    }
-
-    // Of the rows up to `end`.
-    void add(int32_t end, const char* action, std::string_view reason) {
-        const TokenSpan rows{row_, end};
-        if (rows.empty()) return;
-        parts_.push_back({segment_.role, rows, action, std::string(reason), segment_.key});
-        row_ = end;
-    }
-
-    void add_computed(int32_t end, const ChunkOutcome& chunk) {
-        const std::string_view reason = chunk.miss.empty() ? kEdgeRow : chunk.miss;
-        for (const TokenSpan rows : chunk.turned_down) {
-            if (rows.begin < row_ || rows.end > end) continue;
-            add(rows.begin, "compute", reason);
-            add(rows.end, "compute", kNotProfitable);
-        }
-        add(end, "compute", reason);
-    }
-
-    std::vector<PlanPreview::Part> take() && { return std::move(parts_); }
-
-private:
-    Segment segment_;
-    int32_t row_ = 0;
-    std::vector<PlanPreview::Part> parts_;
-};
-
 }  // namespace
-
-int32_t ChunkOutcome::n_turned_down() const {
-    return std::accumulate(turned_down.begin(), turned_down.end(), 0,
-                           [](int32_t n, TokenSpan rows) { return n + rows.size(); });
-}
-
-int32_t PromptPlan::n_dense() const {
-    const auto first_composed = std::ranges::find(blocks, false, &PlannedBlock::exact);
-    return first_composed == blocks.end() ? n_prompt : first_composed->row;
-}
-
-std::span<const Token> tokens_of(const PlannedBlock& block, std::span<const Token> prompt) {
-    if (block.donor != nullptr) return block.donor->tokens;
-    return prompt.subspan(block.covers.begin, block.covers.size());
-}
-
-std::vector<PassiveSpan> passive_spans(std::span<const PlannedBlock> blocks) {
-    std::vector<PassiveSpan> spans;
-    for (const PlannedBlock& block : blocks) {
-        spans.push_back({{block.row, block.row + block.n_rows}, block.settled, block.known.get()});
-    }
-    return spans;
-}
-
-PlacedBlock placed_block(const PlannedBlock& planned, const KvBlock& held) {
-    return {.row = planned.row,
-            .source_row = planned.source_row,
-            .n_rows = planned.n_rows,
-            .block = &held,
-            .exact = planned.exact,
-            .settled = planned.settled,
-            .known = planned.known.get()};
-}
 
 PromptPlan plan_prompt(const PlanInput& input, const FindResidence& find, const CostModel& costs) {
     assert(!input.tokens.empty());
     return Planner(input, find, costs).make();
-}
-
-int32_t depth_at(const PromptPlan& plan, int32_t row) {
-    int32_t depth = 0;
-    for (const PlannedBlock& block : plan.blocks) {
-        if (!block.exact && block.row < row) depth = std::max(depth, block.depth + 1);
-    }
-    return depth;
-}
-
-std::string policy_name(const PromptPlan& plan, std::string_view selector) {
-    return std::string(std::ranges::any_of(plan.blocks, &PlannedBlock::anchored) ? kAnchorsPolicy
-                                                                                 : selector);
-}
-
-Receipt start_receipt(const PromptPlan& plan, const ReusePolicy& policy) {
-    Receipt receipt;
-    receipt.fidelity = to_string(policy.fidelity);
-    receipt.n_prompt = plan.n_prompt;
-    receipt.n_chunks = static_cast<int32_t>(plan.chunks.size());
-    receipt.policy = plan.composed      ? policy_name(plan, policy.params.policy)
-                     : plan.n_exact > 0 ? "exact"
-                                        : "dense";
-    int32_t n_reused = 0;
-    for (const ChunkOutcome& chunk : plan.chunks) {
-        n_reused += chunk.n_reused;
-        if (chunk.miss.empty()) {
-            ++receipt.n_chunks_hit;
-        } else {
-            const TokenSpan span = chunk.segment.span;
-            const int32_t n_turned_down = chunk.n_turned_down();
-            add_miss(
-                receipt.misses, chunk.miss,
-                span.end - std::max(span.begin, plan.n_exact) - chunk.n_reused - n_turned_down);
-            add_miss(receipt.misses, kNotProfitable, n_turned_down);
-        }
-    }
-    if (plan.unmapped) add_miss(receipt.misses, kNoOffsets, plan.n_prompt - plan.n_exact);
-    if (policy.fell_back && plan.mend) add_miss(receipt.misses, kNeedsFusedPass, n_reused);
-    return receipt;
-}
-
-std::vector<PlanPreview::Part> preview_parts(const PromptPlan& plan,
-                                             std::span<const Segment> segments) {
-    PreviewWriter writer;
-    auto chunk = plan.chunks.begin();
-    for (const Segment& segment : segments) {
-        const TokenSpan span = segment.span;
-        writer.begin(segment);
-        writer.add(std::clamp(plan.n_exact, span.begin, span.end), "exact", {});
-        if (segment.role == SegmentRole::kChunk) {
-            for (const PlannedBlock& block : plan.blocks) {
-                if (block.exact || block.covers != span) continue;
-                writer.add_computed(block.row, *chunk);
-                writer.add(block.row + block.n_rows, "reuse", {});
-            }
-            writer.add_computed(span.end, *chunk++);
-        } else {
-            writer.add(span.end, "compute", {});
-        }
-    }
-    return std::move(writer).take();
 }
 
 }  // namespace spolia

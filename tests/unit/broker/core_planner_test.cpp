@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/plan_report.h"
 #include "index/prefix_chain.h"
 
 namespace spolia {
