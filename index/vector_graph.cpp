@@ -69,13 +69,19 @@ faiss::VisitedTable& visited_table(size_t n_rows) {
     return table;
 }
 
+void prefetch(const float* vector, const VectorRows& rows) {
+    constexpr size_t kLineFloats = 64 / sizeof(float);
+    for (size_t i = 0; i < rows.n_dims(); i += kLineFloats) __builtin_prefetch(vector + i);
+}
+
 // What a walk found, which knows codes only.
 std::vector<VectorGraph::Near> scored(const VectorRows& rows, std::span<const float> query,
                                       std::span<const int64_t> found) {
     std::vector<VectorGraph::Near> nearest;
     nearest.reserve(found.size());
-    for (const int64_t to : found) {
-        const auto row = static_cast<size_t>(to);
+    for (size_t i = 0; i < found.size(); ++i) {
+        if (i + 1 < found.size()) prefetch(rows.vector(static_cast<size_t>(found[i + 1])), rows);
+        const auto row = static_cast<size_t>(found[i]);
         const float score = inner_product(query.data(), rows.vector(row), query.size());
         nearest.push_back({static_cast<uint32_t>(row), score});
     }
