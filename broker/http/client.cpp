@@ -1,11 +1,16 @@
 #include "broker/http/client.h"
 
 #include <array>
+#include <future>
+#include <memory>
+#include <thread>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+
+#include "broker/http/url.h"
 
 namespace spolia {
 namespace {
@@ -17,15 +22,45 @@ using boost::system::error_code;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-// One exchange with a server. Each step does nothing once one has failed.
+using asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
+
+// The system's look-up of a name can't be ended, and may take as long as it likes: it is left to a
+// thread that outlives this call where it does.
+std::vector<tcp::endpoint> resolve(const std::string& host, uint16_t port,
+                                   Clock::time_point deadline, error_code& error) {
+    if (const auto address = asio::ip::make_address(host, error); !error) {
+        return {tcp::endpoint(address, port)};
+    }
+    using Found = std::pair<std::vector<tcp::endpoint>, error_code>;
+    const auto promise = std::make_shared<std::promise<Found>>();
+    std::thread([promise, host, port] {
+        asio::io_context context;
+        Found found;
+        for (const auto& each :
+             tcp::resolver(context).resolve(host, std::to_string(port), found.second)) {
+            found.first.push_back(each.endpoint());
+        }
+        promise->set_value(std::move(found));
+    }).detach();
+    std::future<Found> future = promise->get_future();
+    if (future.wait_until(deadline) != std::future_status::ready) {
+        error = asio::error::timed_out;
+        return {};
+    }
+    Found found = future.get();
+    error = found.second;
+    return std::move(found.first);
+}
+
+// One exchange with a server. Each step does nothing once one has failed, or the deadline is over.
 class Connection {
 public:
     Connection(const std::string& host, uint16_t port, std::chrono::milliseconds timeout)
-        : where_(host + ":" + std::to_string(port)), timeout_(timeout), stream_(context_) {
-        asio::ip::tcp::resolver resolver(context_);
-        const auto found = resolver.resolve(host, std::to_string(port), error_);
+        : where_(authority_of(host, port)), deadline_(Clock::now() + timeout), stream_(context_) {
+        const std::vector<tcp::endpoint> found = resolve(host, port, deadline_, error_);
         await([&](auto done) { stream_.async_connect(found, done); });
-        if (!error_) stream_.socket().set_option(asio::ip::tcp::no_delay(true), error_);
+        if (!error_) stream_.socket().set_option(tcp::no_delay(true), error_);
     }
 
     void send(std::string_view method, std::string_view target, const Headers& headers,
@@ -56,6 +91,8 @@ public:
         if (error_ == http::error::need_buffer) error_ = {};
     }
 
+    void set_deadline(std::chrono::milliseconds from_now) { deadline_ = Clock::now() + from_now; }
+
     bool ok() const { return !error_; }
     Error failure() const {
         return {ErrorCode::kIo, "no answer from " + where_ + ": " + error_.message()};
@@ -67,7 +104,7 @@ private:
     template <class Start>
     void await(const Start& start) {
         if (error_) return;
-        stream_.expires_after(timeout_);
+        stream_.expires_at(deadline_);
         start([this](const error_code& error, const auto&...) { error_ = error; });
         context_.restart();
         context_.run();
@@ -75,7 +112,7 @@ private:
 
     asio::io_context context_;
     const std::string where_;
-    const std::chrono::milliseconds timeout_;
+    Clock::time_point deadline_;
     boost::beast::tcp_stream stream_;
     flat_buffer buffer_;
     error_code error_;
@@ -136,6 +173,7 @@ Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
     connection.send("POST", target, headers_, std::move(body));
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(reply_bytes_max_);
+    connection.set_deadline(timeout_);
     connection.read_header(parser);
     if (!connection.ok()) return connection.failure();
     HttpReply reply{static_cast<int>(parser.get().result_int()), {}, {}};
@@ -147,6 +185,7 @@ Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
     while (!parser.is_done()) {
         parser.get().body().data = chunk.data();
         parser.get().body().size = chunk.size();
+        connection.set_deadline(timeout_);
         connection.read_some(parser);
         if (!connection.ok()) return connection.failure();
         const std::string_view got(chunk.data(), chunk.size() - parser.get().body().size);

@@ -30,14 +30,15 @@ public:
     void set_header(std::string name, std::string value);
 
     // Sends `body` as JSON where it is not empty. Fails with kIo when the server can't be reached,
-    // hangs up, does not answer in full within the timeout, or answers more than reply_bytes_max.
-    // Any status is a reply.
+    // hangs up, has not answered in full when the timeout is over (which finding its address,
+    // connecting and sending are part of), or answers more than reply_bytes_max. Any status is a
+    // reply.
     Result<HttpReply> call(std::string_view method, std::string_view target,
                            std::string body = {}) const;
 
     // POSTs and hands each server-sent event's data to `on_event` as it comes, without "[DONE]".
     // `on_event` returns false to hang up. A reply that is no event stream comes back as a body.
-    // Here the timeout is for silence: each piece may take as long.
+    // Here the timeout is for silence: once the request is sent, each piece may take as long.
     Result<HttpReply> stream(std::string_view target, std::string body,
                              const std::function<bool(std::string_view data)>& on_event) const;
 

@@ -1,5 +1,7 @@
 #include "broker/http/url.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -18,12 +20,50 @@ Error bad_url(std::string_view why) {
     return invalid("expected a URL such as http://127.0.0.1:8080/v1: " + std::string(why));
 }
 
+std::string in_url(std::string_view host) {
+    const bool bracketed = host.find(':') != host.npos;
+    return bracketed ? "[" + std::string(host) + "]" : std::string(host);
+}
+
+bool is_ipv6(std::string_view text) {
+    in6_addr address;
+    return inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+}
+
+// Of "HOST[:PORT]".
+Status read_authority(std::string_view text, HttpUrl& url) {
+    std::string_view rest;
+    if (text.starts_with('[')) {
+        const size_t end = text.find(']');
+        if (end == text.npos || !is_ipv6(text.substr(1, end - 1))) {
+            return bad_url("there is no IPv6 address in its brackets");
+        }
+        url.host = text.substr(1, end - 1);
+        rest = text.substr(end + 1);
+    } else {
+        url.host = text.substr(0, text.find(':'));
+        rest = text.substr(url.host.size());
+        if (is_ipv6(text)) return bad_url("an IPv6 address stands in brackets");
+        if (url.host.find_first_of("[]") != url.host.npos) return bad_url("its host is none");
+    }
+    if (url.host.empty()) return bad_url("this has no host");
+    if (rest.empty()) return {};
+    const char* end = rest.data() + rest.size();
+    const auto [parsed, error] = std::from_chars(rest.data() + 1, end, url.port);
+    if (rest.front() != ':' || error != std::errc{} || parsed != end || url.port == 0) {
+        return bad_url("its port is none");
+    }
+    return {};
+}
+
 }  // namespace
 
 std::string HttpUrl::text() const {
-    const bool bracketed = host.find(':') != host.npos;
-    return std::string(kHttp) + (bracketed ? "[" + host + "]" : host) +
-           (port == 80 ? "" : ":" + std::to_string(port)) + path;
+    return std::string(kHttp) + (port == 80 ? in_url(host) : authority_of(host, port)) + path;
+}
+
+std::string authority_of(std::string_view host, uint16_t port) {
+    return in_url(host) + ":" + std::to_string(port);
 }
 
 Result<HttpUrl> parse_http_url(std::string_view url) {
@@ -38,30 +78,14 @@ Result<HttpUrl> parse_http_url(std::string_view url) {
     url.remove_prefix(kHttp.size());
     if (url.find_first_of("?#") != url.npos) return bad_url("this has a query or a fragment");
     const size_t slash = std::min(url.find('/'), url.size());
-    std::string_view authority = url.substr(0, slash);
+    const std::string_view authority = url.substr(0, slash);
     HttpUrl parsed;
     parsed.path = url.substr(slash);
     while (parsed.path.ends_with('/')) parsed.path.pop_back();
     if (authority.find('@') != authority.npos) {
         return bad_url("this has a name or a password in it, which logs would show");
     }
-    // A port stands behind the last colon, unless that is one of an address in brackets.
-    const size_t bracket = authority.starts_with('[') ? authority.find(']') : authority.npos;
-    const size_t colon = authority.rfind(':');
-    if (colon != authority.npos && (bracket == authority.npos || colon > bracket)) {
-        const std::string_view port = authority.substr(colon + 1);
-        const auto [end, error] =
-            std::from_chars(port.data(), port.data() + port.size(), parsed.port);
-        if (error != std::errc{} || end != port.data() + port.size() || parsed.port == 0) {
-            return bad_url("its port is none");
-        }
-        authority = authority.substr(0, colon);
-    }
-    if (bracket != authority.npos && bracket + 1 == authority.size()) {
-        authority = authority.substr(1, bracket - 1);
-    }
-    parsed.host = authority;
-    if (parsed.host.empty()) return bad_url("this has no host");
+    if (Status read = read_authority(authority, parsed); !read.ok()) return read.error();
     return parsed;
 }
 

@@ -17,6 +17,9 @@ struct HttpUrl {
     std::string text() const;
 };
 
+// "HOST:PORT", as a Host header and a URL have it: an IPv6 address in brackets.
+std::string authority_of(std::string_view host, uint16_t port);
+
 // Of "http://HOST[:PORT][/PATH]". kUnsupported for https, which the client does not speak;
 // kInvalidArgument for anything else, among it a URL that carries a password or a query.
 Result<HttpUrl> parse_http_url(std::string_view url);

@@ -81,5 +81,48 @@ TEST(HttpClientTest, IsBounded) {
     EXPECT_FALSE(client.stream("/", "silent", take).ok());
 }
 
+// The server takes most of the timeout to read the request, and most of it to answer.
+TEST(HttpClientTest, HasOneDeadlineForAllOfACall) {
+    constexpr milliseconds kTimeout(400);
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listener, any, size), 0);
+    ASSERT_EQ(::listen(listener, 1), 0);
+    ASSERT_EQ(::getsockname(listener, any, &size), 0);
+    const std::string body(size_t{16} << 20, 'x');  // more than sockets hold
+    std::thread server([&] {
+        const int connection = ::accept(listener, nullptr, nullptr);
+        std::this_thread::sleep_for(kTimeout * 5 / 8);
+        std::string bytes(size_t{1} << 20, 0);
+        size_t n_read = 0;
+        while (n_read < body.size()) {
+            const ssize_t n = ::recv(connection, bytes.data(), bytes.size(), 0);
+            if (n <= 0) break;
+            n_read += static_cast<size_t>(n);
+        }
+        std::this_thread::sleep_for(kTimeout * 5 / 8);
+        const std::string answer = stub_response(200, "late");
+        ::send(connection, answer.data(), answer.size(), MSG_NOSIGNAL);
+        ::close(connection);
+    });
+    const HttpClient client("127.0.0.1", ntohs(address.sin_port), kTimeout);
+    EXPECT_FALSE(client.call("POST", "/", body).ok());
+    server.join();
+    ::close(listener);
+}
+
+TEST(HttpClientTest, FindsServersByName) {
+    StubServer server([](const StubRequest&) { return stub_response(200, "here"); });
+    const HttpClient client("localhost", server.port());
+    ASSERT_TRUE(client.call("GET", "/").ok());
+    const std::string host = "Host: localhost:" + std::to_string(server.port());
+    EXPECT_NE(server.requests()[0].head.find(host), std::string::npos);
+    EXPECT_FALSE(HttpClient("no-such-host.invalid", 80).call("GET", "/").ok());
+}
+
 }  // namespace
 }  // namespace spolia

@@ -23,11 +23,34 @@ TEST(HttpUrlTest, ReadsUrls) {
     EXPECT_EQ(read("http://[::1]").port, 80);
 }
 
+TEST(HttpUrlTest, PutsIpv6AddressesInBrackets) {
+    EXPECT_EQ(authority_of("::1", 80), "[::1]:80");
+    EXPECT_EQ(authority_of("localhost", 8080), "localhost:8080");
+}
+
 TEST(HttpUrlTest, RefusesOthers) {
-    for (const char* text :
-         {"", "localhost:80", "http://", "http://:80", "ftp://x", "http://x:0", "http://x:65536",
-          "http://x:y", "http://x:", "http://x/?a=b", "http://x/#a", "http://x y", "http://x\r\n",
-          "http://user:password@x"}) {
+    for (const char* text : {"",
+                             "localhost:80",
+                             "http://",
+                             "http://:80",
+                             "ftp://x",
+                             "http://x:0",
+                             "http://x:65536",
+                             "http://x:y",
+                             "http://x:",
+                             "http://x/?a=b",
+                             "http://x/#a",
+                             "http://x y",
+                             "http://x\r\n",
+                             "http://user:password@x",
+                             "http://::1",
+                             "http://a:b:80",
+                             "http://[::1]x:80",
+                             "http://[::1",
+                             "http://[]:80",
+                             "http://[x]:80",
+                             "http://x]:80",
+                             "http://[::1]80"}) {
         const Result<HttpUrl> url = parse_http_url(text);
         ASSERT_FALSE(url.ok()) << text;
         EXPECT_EQ(url.error().code, ErrorCode::kInvalidArgument);
