@@ -229,7 +229,7 @@ Connection::Awaitable<bool> Connection::answer_generation(GenerationReply genera
     const Result<GenerationId> id = generation.service->submit(
         std::move(generation.request.generate), std::make_shared<MailboxSink>(mailbox));
     if (!id.ok()) {
-        const HttpResponse refusal = error_response(api_error(id.error()));
+        const HttpResponse refusal = error_response(submit_error(id.error(), generation.request));
         co_return co_await write(refusal, exchange);
     }
 
@@ -387,6 +387,8 @@ void Connection::log(const Exchange& exchange) const {
                {"exact", int64_t{receipt.n_exact}},
                {"shifted", int64_t{receipt.n_shifted}},
                {"blended", int64_t{receipt.n_blended}},
+               {"anchored", int64_t{receipt.n_anchored}},
+               {"donor", int64_t{receipt.n_donor}},
                {"computed", int64_t{receipt.n_computed}},
                {"generated", int64_t{outcome.n_generated}},
                {"ttft_ms", receipt.ttft_ms},

@@ -3,7 +3,6 @@
 #include <ctime>
 
 #include "broker/http/kept_context.h"
-#include "broker/rag/collection_service.h"
 #include "broker/wire/receipt.h"
 #include "broker/wire/status.h"
 #include "broker/wire/text_requests.h"
@@ -28,29 +27,20 @@ std::vector<std::string> model_names(const HandlerContext& context) {
     return {std::string(context.alias), own};
 }
 
-// Searches in the tenant's collections; empty where there are none.
-Retrieve retrieval_of(const HandlerContext& context) {
-    if (context.collections == nullptr) return {};
-    return [&store = context.collections->store(),
-            tenant = std::string(context.tenant)](const Retrieval& wanted) {
-        return store.retrieve(tenant, wanted.collection, wanted.query,
-                              static_cast<size_t>(wanted.k));
-    };
-}
-
 template <class T>
 using ParseFunction = Parsed<T> (*)(std::string_view, const RequestContext&);
 
 template <class T>
-Parsed<T> parse(const HandlerContext& context, ParseFunction<T> function) {
+Parsed<T> parse(const HandlerContext& context, const Retrieve& retrieve,
+                ParseFunction<T> function) {
     const std::vector<std::string> names = model_names(context);
-    return function(context.request.body,
-                    RequestContext{context.service.text(), names, context.tenant, context.limits,
-                                   retrieval_of(context)});
+    return function(context.request.body, RequestContext{context.service.text(), names,
+                                                         context.tenant, context.limits, retrieve});
 }
 
-ReadyReply generate(const HandlerContext& context, ParseFunction<ParsedRequest> function) {
-    Parsed<ParsedRequest> request = parse(context, function);
+ReadyReply generate(const HandlerContext& context, const Retrieve& retrieve,
+                    ParseFunction<ParsedRequest> function) {
+    Parsed<ParsedRequest> request = parse(context, retrieve, function);
     if (!request.ok()) return error_response(request.error());
     GenerationReply generation;
     generation.service = &context.service;
@@ -60,32 +50,41 @@ ReadyReply generate(const HandlerContext& context, ParseFunction<ParsedRequest> 
     return generation;
 }
 
-ReadyReply preview_plan(const HandlerContext& context) {
-    const Parsed<ParsedRequest> request = parse(context, parse_plan_request);
+ReadyReply generate_chat(const HandlerContext& context, const Retrieve& retrieve) {
+    return generate(context, retrieve, parse_chat_request);
+}
+
+ReadyReply preview_plan(const HandlerContext& context, const Retrieve& retrieve) {
+    const Parsed<ParsedRequest> request = parse(context, retrieve, parse_plan_request);
     if (!request.ok()) return error_response(request.error());
     const Result<PlanPreview> plan = context.service.plan(request->generate);
-    if (!plan.ok()) return error_response(api_error(plan.error()));
+    if (!plan.ok()) return error_response(submit_error(plan.error(), *request));
     return json_response(plan_json(*plan));
 }
 
-ReadyReply apply_template(const HandlerContext& context) {
-    return json_response(parse(context, render_prompt));
+ReadyReply apply_template(const HandlerContext& context, const Retrieve& retrieve) {
+    return json_response(parse(context, retrieve, render_prompt));
 }
 
-Reply now(ReadyReply reply) {
+Reply now(ReadyReply&& reply) {
     return std::visit([](auto&& each) -> Reply { return std::move(each); }, std::move(reply));
 }
 
-// Where it may have to search in collections, on a thread that may wait for them.
-Reply answer(const HandlerContext& context, ReadyReply (*function)(const HandlerContext&)) {
-    if (context.collections != nullptr && may_retrieve(context.request.body)) {
-        return answer_from_collections(context, function);
-    }
-    return now(function(context));
-}
-
-ReadyReply generate_chat(const HandlerContext& context) {
-    return generate(context, parse_chat_request);
+// Answers right away, unless the request turns out to want chunks: searches may take a while, so it
+// is then parsed again on a thread that may wait for them.
+Reply answer(const HandlerContext& context,
+             ReadyReply (*function)(const HandlerContext&, const Retrieve&)) {
+    if (context.collections == nullptr) return now(function(context, {}));
+    bool wants_chunks = false;
+    ReadyReply reply = function(context, [&wants_chunks](const Retrieval&) {
+        wants_chunks = true;
+        return Result<std::vector<RetrievedChunk>>(
+            Error{ErrorCode::kCancelled, "not on a connection's thread"});
+    });
+    if (!wants_chunks) return now(std::move(reply));
+    return answer_from_collections(context, [function](const HandlerContext& kept) {
+        return function(kept, retrieval_of(kept));
+    });
 }
 
 }  // namespace
@@ -99,7 +98,7 @@ std::string salt_of(const HandlerContext& context) {
 Reply handle_chat(const HandlerContext& context) { return answer(context, generate_chat); }
 
 Reply handle_completion(const HandlerContext& context) {
-    return now(generate(context, parse_completion_request));
+    return now(generate(context, {}, parse_completion_request));
 }
 
 Reply handle_plan(const HandlerContext& context) { return answer(context, preview_plan); }

@@ -24,6 +24,10 @@ struct HandlerContext {
 // GET and DELETE have no body: the salt stands in the query.
 std::string salt_of(const HandlerContext& context);
 
+// Searches in the tenant's collections, which there must be. Outlives the context. What fails on
+// the server's side is logged: see retrieval_error().
+Retrieve retrieval_of(const HandlerContext& context);
+
 Reply handle_chat(const HandlerContext& context);
 Reply handle_completion(const HandlerContext& context);
 Reply handle_plan(const HandlerContext& context);

@@ -2,6 +2,7 @@
 
 #include "broker/http/handlers.h"
 #include "broker/http/kept_context.h"
+#include "broker/log.h"
 #include "broker/rag/collection_service.h"
 #include "broker/wire/retrieval.h"
 
@@ -24,9 +25,7 @@ ReadyReply retrieve(const HandlerContext& context) {
     const Parsed<RetrieveRequest> request =
         parse_retrieve_request(context.request.body, context.limits);
     if (!request.ok()) return error_response(request.error());
-    const Result<std::vector<RetrievedChunk>> chunks = context.collections->store().retrieve(
-        std::string(context.tenant), request->wanted.collection, request->wanted.query,
-        static_cast<size_t>(request->wanted.k));
+    const Result<std::vector<RetrievedChunk>> chunks = retrieval_of(context)(request->wanted);
     if (!chunks.ok()) return error_response(retrieval_error(chunks.error(), ""));
     const std::string salt = tenant_salt(context.tenant, request->cache_salt);
     std::vector<bool> warm;
@@ -39,6 +38,21 @@ ReadyReply retrieve(const HandlerContext& context) {
 }
 
 }  // namespace
+
+Retrieve retrieval_of(const HandlerContext& context) {
+    return [&store = context.collections->store(),
+            tenant = std::string(context.tenant)](const Retrieval& wanted) {
+        Result<std::vector<RetrievedChunk>> chunks =
+            store.retrieve(tenant, wanted.collection, wanted.query, static_cast<size_t>(wanted.k));
+        if (!chunks.ok() && !is_clients_fault(chunks.error())) {
+            log_event(LogLevel::kWarning, "chunks could not be retrieved",
+                      {{"tenant", tenant},
+                       {"collection", wanted.collection},
+                       {"error", chunks.error().message}});
+        }
+        return chunks;
+    };
+}
 
 Reply handle_list_collections(const HandlerContext& context) {
     if (context.collections == nullptr) return no_collections();

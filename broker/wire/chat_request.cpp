@@ -3,6 +3,7 @@
 #include "broker/wire/request_options.h"
 #include "broker/wire/retrieval_fields.h"
 #include "index/lines.h"
+#include "index/span_map.h"
 
 namespace spolia {
 namespace {
@@ -175,9 +176,9 @@ std::optional<Retrieval> read_retrieval_only(Fields& body) {
     return wanted;
 }
 
-// Puts the chunks that the request asks for into its messages.
-Parsed<std::string> retrieve(const Json& messages, const RequestContext& context,
-                             ParsedRequest& request) {
+// The chunks that the request asks for, which are put into its messages.
+Parsed<std::vector<RetrievedChunk>> retrieve(const Json& messages, const RequestContext& context,
+                                             ParsedRequest& request, ChatRequest& chat) {
     constexpr const char* kField = "spolia.retrieve";
     Retrieval& wanted = *request.retrieval;
     const std::string text = last_user_text(messages);
@@ -195,7 +196,23 @@ Parsed<std::string> retrieve(const Json& messages, const RequestContext& context
     for (const auto& [chunk, score] : *chunks) {
         request.retrieved->push_back({chunk.key, chunk.source, chunk.heading, score});
     }
-    return dump(with_retrieved(messages, *chunks));
+    chat.messages_json = dump(with_retrieved(messages, *chunks));
+    return *std::move(chunks);
+}
+
+int32_t count_tokens_of(std::span<const RetrievedChunk> chunks, const TokenizedText& prompt) {
+    if (!has_usable_offsets(prompt)) return 0;
+    int32_t n_tokens = 0;
+    size_t end = 0;
+    for (const RetrievedChunk& each : chunks) {
+        const std::string_view text = trim_spaces(each.chunk.text);  // as some templates do
+        const size_t begin = prompt.text.find(text, end);
+        if (begin == prompt.text.npos) continue;
+        end = begin + text.size();
+        const TextRange range{static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
+        n_tokens += tokens_inside(prompt, range).size();
+    }
+    return n_tokens;
 }
 
 }  // namespace
@@ -207,10 +224,12 @@ Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& 
     read_options(body, context, request);
     ChatRequest chat = read_chat(body);
     if (!body.ok()) return body.fault();
+    std::vector<RetrievedChunk> chunks;
     if (request.retrieval) {
-        Parsed<std::string> messages = retrieve(json["messages"], context, request);
-        if (!messages.ok()) return messages.error();
-        chat.messages_json = std::move(*messages);
+        Parsed<std::vector<RetrievedChunk>> found =
+            retrieve(json["messages"], context, request, chat);
+        if (!found.ok()) return found.error();
+        chunks = std::move(*found);
     }
 
     Result<RenderedChat> rendered = context.text.render(chat);
@@ -219,6 +238,7 @@ Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& 
     if (!tokens.ok()) return prompt_error(tokens.error(), "messages");
     if (tokens->tokens.empty())
         return bad_request("'messages' render to an empty prompt", "messages");
+    request.n_retrieved_tokens = count_tokens_of(chunks, *tokens);
 
     GenerateRequest& generate = request.generate;
     generate.prompt = *std::move(tokens);
@@ -235,6 +255,17 @@ Parsed<ParsedRequest> parse_chat_request(std::string_view body, const RequestCon
     return parse_chat_object(*json, context);
 }
 
+ApiError submit_error(const Error& error, const ParsedRequest& request) {
+    ApiError shown = api_error(error);
+    if (error.code != ErrorCode::kContextTooLong || !request.retrieval) return shown;
+    const std::string n_tokens =
+        request.n_retrieved_tokens == 0 ? "" : std::to_string(request.n_retrieved_tokens) + " ";
+    shown.message += "; " + n_tokens + "tokens are of retrieved chunks: lower spolia.retrieve.k (" +
+                     std::to_string(request.retrieval->k) + "), or give the server more --ctx-size";
+    shown.param = "spolia.retrieve.k";
+    return shown;
+}
+
 Parsed<std::string> render_prompt(std::string_view text, const RequestContext& context) {
     const Parsed<Json> json = parse_object(text, context.limits);
     if (!json.ok()) return json.error();
@@ -244,9 +275,8 @@ Parsed<std::string> render_prompt(std::string_view text, const RequestContext& c
     request.retrieval = read_retrieval_only(body);
     if (!body.ok()) return body.fault();
     if (request.retrieval) {
-        Parsed<std::string> messages = retrieve((*json)["messages"], context, request);
-        if (!messages.ok()) return messages.error();
-        chat.messages_json = std::move(*messages);
+        const auto found = retrieve((*json)["messages"], context, request, chat);
+        if (!found.ok()) return found.error();
     }
     Result<RenderedChat> rendered = context.text.render(chat);
     if (!rendered.ok()) return prompt_error(rendered.error(), "messages");

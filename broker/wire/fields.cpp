@@ -32,7 +32,7 @@ std::string range_text(T min, T max) {
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
 
 const Json* Fields::any(const char* name) {
-    names_.emplace_back(name);
+    if (std::ranges::find(names_, name) == names_.end()) names_.emplace_back(name);
     const auto found = object_.find(name);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
 }

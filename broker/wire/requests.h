@@ -35,6 +35,7 @@ struct ParsedRequest {
     bool include_usage = false;  // streams: send a last chunk with the usage
     std::optional<Retrieval> retrieval;
     std::optional<std::vector<RetrievedSource>> retrieved;  // what it put into the prompt
+    int32_t n_retrieved_tokens = 0;  // of it; 0 also where the template changed its text
 };
 
 Parsed<ParsedRequest> parse_chat_request(std::string_view body, const RequestContext& context);
@@ -42,6 +43,9 @@ Parsed<ParsedRequest> parse_completion_request(std::string_view body,
                                                const RequestContext& context);
 // A body of either kind: chat when it has messages.
 Parsed<ParsedRequest> parse_plan_request(std::string_view body, const RequestContext& context);
+
+// What the service refused a request for. Of a prompt that is too long it says what was retrieved.
+ApiError submit_error(const Error& error, const ParsedRequest& request);
 
 // The text of a chat request's prompt, for /apply-template; with the chunks that it retrieves. Of
 // the spolia object all else is ignored.

@@ -80,9 +80,19 @@ std::optional<Retrieval> read_retrieval(Fields& spolia) {
     return wanted;
 }
 
-bool may_retrieve(std::string_view body) { return body.find("\"retrieve\"") != body.npos; }
+bool is_clients_fault(const Error& error) {
+    return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kNotFound ||
+           error.code == ErrorCode::kUnsupported;
+}
 
 ApiError retrieval_error(const Error& error, std::string_view prefix) {
+    if (error.code == ErrorCode::kOverloaded) {
+        return api_error({error.code, "no time to search for chunks; try again later"});
+    }
+    if (!is_clients_fault(error)) {
+        return {503, "chunks can't be retrieved at present; the server's log says why",
+                "server_error", "", "retrieval_failed"};
+    }
     ApiError result = api_error(error);
     if (result.status == 404) result.param = std::string(prefix) + "collection";
     return result;

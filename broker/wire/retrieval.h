@@ -45,10 +45,10 @@ struct RetrieveRequest {
 };
 Parsed<RetrieveRequest> parse_retrieve_request(std::string_view body, const JsonLimits& limits);
 
-// Whether a body may have a field `retrieve`, without parsing it. True for some that have none.
-bool may_retrieve(std::string_view body);
-
-// A failure to search; `prefix` stands in front of the field's name.
+// Of a failure to search: whether the request is to blame, and not a file or an embedder.
+bool is_clients_fault(const Error& error);
+// A failure to search; `prefix` stands in front of the field's name. Where it is no fault of the
+// client's, 503 or 429 without its message, which tells of the server's files and addresses.
 ApiError retrieval_error(const Error& error, std::string_view prefix);
 
 // warm[i] tells whether the KV of chunks[i] is in a tier.

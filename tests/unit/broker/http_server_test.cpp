@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "broker/log.h"
 #include "tests/unit/broker/fake_service.h"
 #include "tests/unit/broker/http_client.h"
 
@@ -101,6 +102,25 @@ TEST_F(HttpServerTest, HeaderAndTextComeWhenTheyAreKnown) {
     EXPECT_FALSE(client.read_through("first").empty());
     step = 2;
     EXPECT_FALSE(client.read_through("[DONE]").empty());
+}
+
+TEST_F(HttpServerTest, LogsEveryTokenOfAPrompt) {
+    service_.set_script([](Stage& stage) {
+        GenerateOutcome outcome = testing::example_outcome();
+        outcome.receipt.n_anchored = 7;
+        outcome.receipt.n_donor = 11;
+        stage.sink.on_start(outcome.receipt);
+        stage.sink.on_done(outcome);
+    });
+    start_log(LogFormat::kText, LogLevel::kInfo);
+    ::testing::internal::CaptureStderr();
+    start();
+    EXPECT_EQ(exchange("POST", kChatPath, kChat).status, 200);
+    server_->stop();
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    start_log(LogFormat::kText, LogLevel::kWarning);
+    EXPECT_NE(log.find("exact=10 shifted=50 blended=15 anchored=7 donor=11 computed=25"), log.npos)
+        << log;
 }
 
 TEST_F(HttpServerTest, ErrorsBeforeTheFirstByteHaveAStatus) {

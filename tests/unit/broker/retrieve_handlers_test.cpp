@@ -6,6 +6,7 @@
 
 #include "broker/http/router.h"
 #include "broker/rag/collection_service.h"
+#include "tests/support/fragile_embedder.h"
 #include "tests/support/test_folder.h"
 #include "tests/support/word_embedder.h"
 #include "tests/unit/broker/fake_service.h"
@@ -34,14 +35,18 @@ protected:
         router_->attach_collections(collections_);
     }
 
-    ReadyReply ask(const char* method, const char* path, const std::string& body,
-                   const char* key = "key-a") {
+    Reply route(const char* method, const char* path, const std::string& body,
+                const char* key = "key-a") {
         HttpRequest request;
         request.method = method;
         request.path = path;
         request.body = body;
         request.authorization = std::string("Bearer ") + key;
-        Reply reply = router_->route(request);
+        return router_->route(request);
+    }
+    ReadyReply ask(const char* method, const char* path, const std::string& body,
+                   const char* key = "key-a") {
+        Reply reply = route(method, path, body, key);
         if (auto* deferred = std::get_if<Deferred>(&reply)) {
             std::promise<ReadyReply> promise;
             deferred->start([&](ReadyReply given) { promise.set_value(std::move(given)); });
@@ -59,10 +64,13 @@ protected:
     const test::WordEmbedder embedder_;
     Config config_;
     testing::FakeService service_;
-    CollectionService collections_{folder_.path, std::make_unique<test::WordEmbedder>()};
+    test::FragileEmbedder* const fragile_ = new test::FragileEmbedder;
+    CollectionService collections_{folder_.path, std::unique_ptr<TextEmbedder>(fragile_)};
     std::optional<Router> router_;
 };
 
+constexpr const char* kChat = R"({"messages":[{"role":"user","content":"Who flies? A heron?"}],
+    "spolia":{"retrieve":{"collection":"notes","k":1}}})";
 constexpr const char* kQuery = R"({"collection":"notes","query":"Who flies? The heron?","k":2})";
 
 TEST_F(RetrieveHandlers, FindChunksAndTellWhichAreWarm) {
@@ -117,6 +125,44 @@ TEST_F(RetrieveHandlers, FillTemplates) {
         "spolia":{"retrieve":{"collection":"notes","k":0}}})";
     EXPECT_EQ(Json::parse(respond("POST", "/apply-template", wrong).body)["error"]["param"],
               "spolia.retrieve.k");
+}
+
+TEST_F(RetrieveHandlers, SearchOnThreadsOfTheirOwnHoweverTheFieldIsWritten) {
+    std::string escaped = kChat;
+    escaped.replace(escaped.find("retrieve"), 8, "\\u0072etrieve");
+    const std::string talk = R"({"messages":[{"role":"user","content":"\"retrieve\""}]})";
+    const std::string refused = R"({"messages":[],"spolia":{"retrieve":{"collection":"notes"}}})";
+    for (const char* path : {"/v1/chat/completions", "/v1/plan", "/apply-template"}) {
+        EXPECT_TRUE(std::holds_alternative<Deferred>(route("POST", path, kChat))) << path;
+        EXPECT_TRUE(std::holds_alternative<Deferred>(route("POST", path, escaped))) << path;
+        EXPECT_FALSE(std::holds_alternative<Deferred>(route("POST", path, talk))) << path;
+        EXPECT_FALSE(std::holds_alternative<Deferred>(route("POST", path, refused))) << path;
+    }
+}
+
+TEST_F(RetrieveHandlers, RefuseWhatWouldWaitTooLong) {
+    std::promise<void> promise;
+    const std::shared_future<void> go_on = promise.get_future().share();
+    while (collections_.run([go_on] { go_on.wait(); }).ok()) {}
+    EXPECT_EQ(respond("POST", "/v1/chat/completions", kChat).status, 429);
+    promise.set_value();
+}
+
+TEST_F(RetrieveHandlers, KeepTheServersTroublesToItsLog) {
+    for (const auto& [code, status] : {std::pair(ErrorCode::kIo, 503),
+                                       {ErrorCode::kCorrupt, 503},
+                                       {ErrorCode::kOverloaded, 429}}) {
+        fragile_->failure = Error{code, "embedding server http://10.0.0.7/: gone"};
+        ::testing::internal::CaptureStderr();
+        for (const char* path : {"/v1/retrieve", "/v1/chat/completions"}) {
+            const bool chat = std::string_view(path).ends_with("completions");
+            const HttpResponse response = respond("POST", path, chat ? kChat : kQuery);
+            EXPECT_EQ(response.status, status) << response.body;
+            EXPECT_EQ(response.body.find("10.0.0.7"), response.body.npos) << response.body;
+        }
+        const std::string log = ::testing::internal::GetCapturedStderr();
+        EXPECT_NE(log.find("http://10.0.0.7/: gone"), log.npos) << log;
+    }
 }
 
 TEST_F(RetrieveHandlers, SayThatThereAreNoCollections) {

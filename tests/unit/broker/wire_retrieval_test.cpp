@@ -108,6 +108,28 @@ TEST_F(WireRetrieval, RefusesWhatItCantDo) {
     EXPECT_EQ(without.error().code, "not_supported");
 }
 
+TEST_F(WireRetrieval, SaysWhatItAddedToAPromptThatIsTooLong) {
+    const Error too_long{ErrorCode::kContextTooLong, "the prompt has 80 tokens"};
+    const auto request = chat(kAsk, R"({"collection":"notes","k":3})");
+    ASSERT_TRUE(request.ok());
+    const ApiError error = submit_error(too_long, *request);
+    EXPECT_EQ(error.code, "context_length_exceeded");
+    EXPECT_EQ(error.param, "spolia.retrieve.k");
+    EXPECT_EQ(error.message.find("the prompt has 80 tokens; 19 tokens are of retrieved chunks"), 0u)
+        << error.message;
+    EXPECT_NE(error.message.find("lower spolia.retrieve.k (3)"), error.message.npos);
+    EXPECT_EQ(submit_error(too_long, ParsedRequest()).message, too_long.message);
+    EXPECT_EQ(submit_error({ErrorCode::kOverloaded, "full"}, *request).message, "full");
+}
+
+TEST_F(WireRetrieval, NamesEachFieldThatThereIsOnce) {
+    const auto refused =
+        parse_retrieve_request(R"({"collection":"notes","query":"who?","top_k":9})", {});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().message,
+              "'top_k' is not known here; there are collection, query, k, cache_salt");
+}
+
 TEST_F(WireRetrieval, ReadsRequestsToRetrieve) {
     const auto request = parse_retrieve_request(
         R"({"collection":"notes","query":"who?","k":9,"cache_salt":"s"})", {});
