@@ -381,7 +381,12 @@ Status check_together(const Config& config) {
                        std::to_string(chunker.tokens_max) +
                        "): lower reuse.chunk_tokens_min or raise reuse.chunk_tokens_max");
     }
-    return check_embedder_choice(config.embedding);
+    const Status embedder = check_embedder_choice(config.embedding);
+    if (embedder.ok()) return {};
+    return Error{
+        embedder.error().code,
+        embedder.error().message +
+            " (--embedding-model, --embedding-url, --embedding-name, --embedding-key-env)"};
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ public:
     virtual void put_chunk(std::string tenant, std::string name, std::string text,
                            std::function<void(Result<std::vector<ChunkInfo>>)> done) = 0;
     // The same without registering: what is encoded is found in prompts of which the text is a
-    // part, and kept as long as other chunks that prompts had.
+    // part, and kept as long as other chunks that prompts had. A text that is too short for a chunk
+    // has none, and that is no failure.
     virtual void encode_text(std::string tenant, std::string text,
                              std::function<void(Result<std::vector<ChunkInfo>>)> done) = 0;
     virtual Result<ChunkInfo> get_chunk(const std::string& tenant, const Key128& key) const = 0;

@@ -86,9 +86,10 @@ int main(int argc, char** argv) {
         std::printf("%.4f %s: %s%s\n", chunk.score, chunk.document.c_str(), chunk.heading.c_str(),
                     chunk.warm ? " (warm)" : "");
     }
-    std::printf("cold: ");
-    const auto cold = ask(**broker, "Answer from the documents.", question, *chunks);
-    if (!cold.ok()) return fail(cold.error());
+    // Cold where no run before has left the chunks' KV in the folder.
+    std::printf("first: ");
+    const auto first = ask(**broker, "Answer from the documents.", question, *chunks);
+    if (!first.ok()) return fail(first.error());
 
     // In place of waiting until it is done in idle time.
     const auto encoded = (*collection)->encode_ahead();

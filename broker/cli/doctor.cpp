@@ -13,6 +13,7 @@
 
 #include "adapters/llama/llama_engine.h"
 #include "adapters/llama/tiled_attention.h"
+#include "broker/cli/chosen_embedder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/llama_server.h"
@@ -22,7 +23,6 @@
 #include "broker/guard/guard.h"
 #include "broker/local_stack.h"
 #include "broker/quality/check_layer_file.h"
-#include "broker/rag/embedder_choice.h"
 #include "broker/wire/guard_state.h"
 #include "reuse/rope.h"
 
@@ -114,7 +114,7 @@ void check_folder(const std::filesystem::path& folder, Findings& findings) {
 void check_embedder(const EmbedderChoice& choice, Findings& findings) {
     const auto start = Clock::now();
     const Result<std::unique_ptr<TextEmbedder>> embedder =
-        open_embedder(choice, EmbedderUse::kServe);
+        open_chosen_embedder(choice, EmbedderUse::kServe);
     const std::string_view text = "doctor";
     const Result<std::vector<float>> vector =
         embedder.ok() ? (*embedder)->embed({&text, 1}) : embedder.error();

@@ -9,12 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/cache_folder.h"
+#include "broker/cli/chosen_embedder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/progress.h"
 #include "broker/rag/collection_name.h"
 #include "broker/rag/collection_store.h"
-#include "broker/rag/embedder_choice.h"
 #include "broker/rag/ingest.h"
 
 namespace spolia {
@@ -83,7 +83,7 @@ int run_ingest(const Options& options, const Config& config) {
         return fail(good.error(), kExitUsage);
     }
     const Result<std::unique_ptr<TextEmbedder>> embedder =
-        open_embedder(config.embedding, EmbedderUse::kIngest);
+        open_chosen_embedder(config.embedding, EmbedderUse::kIngest);
     if (!embedder.ok()) return fail(embedder.error());
     const CollectionStore store(collections_folder(config.cache.directory), **embedder);
     const Result<std::unique_ptr<CollectionDatabase>> collection =

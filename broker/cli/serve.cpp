@@ -14,6 +14,7 @@
 
 #include "adapters/llama/model.h"
 #include "broker/cache_folder.h"
+#include "broker/cli/chosen_embedder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
 #include "broker/cli/own_models.h"
@@ -21,7 +22,6 @@
 #include "broker/local_stack.h"
 #include "broker/log.h"
 #include "broker/rag/collection_service.h"
-#include "broker/rag/embedder_choice.h"
 
 namespace spolia {
 namespace {
@@ -107,7 +107,7 @@ int serve(Config config) {
               {{"host", config.server.host}, {"port", port}});
 
     Result<std::unique_ptr<TextEmbedder>> embedder =
-        open_embedder(config.embedding, EmbedderUse::kServe);
+        open_chosen_embedder(config.embedding, EmbedderUse::kServe);
     if (!embedder.ok()) return fail(embedder.error());
     Result<LocalStack> stack = open_local_stack(config);
     if (!stack.ok()) return fail(stack.error());

@@ -270,6 +270,7 @@ private:
 
     void queue(const std::string& text, PutJob job) {
         Status queued = cut_chunks_of(text, job);
+        if (queued && job.chunks.empty()) return job.done(std::vector<ChunkInfo>());
         if (queued) queued = scheduler_.put(job);
         if (!queued) job.done(std::move(queued).error());
     }
@@ -291,7 +292,7 @@ private:
                 std::span(part->text.tokens).subspan(segment.span.begin, segment.span.size());
             job.chunks.push_back({scope_key(scope), segment.key, {tokens.begin(), tokens.end()}});
         }
-        if (job.chunks.empty()) {
+        if (job.chunks.empty() && job.name) {
             const TokenSpan tokens = tokens_inside(part->text, part->settled);
             return invalid("the text has " + std::to_string(tokens.size()) +
                            " tokens; a chunk needs at least " +

@@ -91,11 +91,10 @@ Status CollectionSearch::follow() {
 Status CollectionSearch::check_embedder() const {
     if (n_foreign_ == 0) return {};
     const auto n_all = static_cast<size_t>(n_foreign_) + known_.size();
-    return Error{
-        ErrorCode::kUnsupported,
-        std::to_string(n_foreign_) + " of the collection's " + std::to_string(n_all) +
-            " chunks have no vector of the embedder in use: search with the --embedding-... "
-            "settings that they were ingested with, or ingest them with those in use"};
+    return Error{ErrorCode::kUnsupported,
+                 std::to_string(n_foreign_) + " of the collection's " + std::to_string(n_all) +
+                     " chunks have no vector of the embedder in use: search with the embedder that "
+                     "they were ingested with, or ingest them with the one in use"};
 }
 
 std::vector<Key128> CollectionSearch::ranked_by_vector(std::span<const float> query,

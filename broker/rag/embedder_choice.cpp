@@ -16,8 +16,8 @@ Result<std::string> key_in(const std::string& variable) {
     const char* value = std::getenv(variable.c_str());
     const std::string key = value == nullptr ? "" : value;
     if (key.empty()) {
-        return invalid("--embedding-key-env names " + variable +
-                       ", but that environment variable is not set");
+        return invalid("the embedding server's key is to be in the environment variable " +
+                       variable + ", which is not set");
     }
     if (!std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; })) {
         return invalid("the key in " + variable + " has spaces, or letters beyond ASCII");
@@ -29,18 +29,17 @@ Result<std::string> key_in(const std::string& variable) {
 
 Status check_embedder_choice(const EmbedderChoice& choice) {
     if (!choice.model.empty() && !choice.url.empty()) {
-        return invalid(
-            "--embedding-model and --embedding-url name an embedder each: leave out one");
+        return invalid("an embedding model and an embedding server's URL are given: leave out one");
     }
     if (choice.url.empty() && !(choice.name.empty() && choice.key_env.empty())) {
         return invalid(
-            "--embedding-name and --embedding-key-env are for --embedding-url, which is "
-            "missing");
+            "the name or the key of an embedding server's model is given, but no URL of the "
+            "server");
     }
     if (choice.url.empty()) return {};
     const Result<HttpUrl> url = parse_http_url(choice.url);
     if (url.ok()) return {};
-    return Error{url.error().code, "--embedding-url: " + url.error().message};
+    return Error{url.error().code, "the embedding server's URL: " + url.error().message};
 }
 
 Result<std::unique_ptr<TextEmbedder>> open_embedder(const EmbedderChoice& choice, EmbedderUse use) {

@@ -29,7 +29,7 @@ enum class EmbedderUse {
     kServe,
 };
 
-// Whether what is named goes together. Errors name flags.
+// Whether what is named goes together.
 Status check_embedder_choice(const EmbedderChoice& choice);
 
 // Loads the model, or asks the server once.

@@ -130,9 +130,9 @@ private:
         if (!reply.retry_after.empty()) why += ", retry after " + reply.retry_after;
         why += ": " + failure_text(reply.body);
         if (reply.status == 401 || reply.status == 403) {
-            why += options_.api_key.empty() ? "; name the variable that holds its key with "
-                                              "--embedding-key-env"
-                                            : "; the key it was given does not do";
+            why += options_.api_key.empty()
+                       ? "; it was given no key: name the environment variable that holds it"
+                       : "; the key it was given does not do";
         }
         return failure(busy ? ErrorCode::kOverloaded : ErrorCode::kIo, why);
     }

@@ -27,6 +27,8 @@ Config to_config(const BrokerOptions& options) {
     config.embedding.url = options.embedding_url;
     config.embedding.name = options.embedding_name;
     config.embedding.key_env = options.embedding_key_env;
+    config.embedding.n_threads = options.embedding_threads;
+    config.embedding.n_gpu_layers = options.embedding_gpu_layers;
     config.reuse.fidelity = options.fidelity;
     config.reuse.policy = options.policy;
     config.reuse.recompute_ratio = options.recompute_ratio;
@@ -104,6 +106,25 @@ Result<GenerateRequest> to_request(const Prompt& prompt, const TextModel& text,
     return request;
 }
 
+struct Embedders {
+    std::unique_ptr<TextEmbedder> search;
+    std::unique_ptr<TextEmbedder> ingest;  // null: the same
+};
+
+// A server is asked with more patience for what is ingested than while somebody waits for a search.
+// A model has the same threads for both: the engine is beside it.
+Result<Embedders> open_embedders(const EmbedderChoice& choice) {
+    Embedders embedders;
+    auto search = open_embedder(choice, EmbedderUse::kServe);
+    if (!search) return search.error();
+    embedders.search = *std::move(search);
+    if (choice.url.empty()) return embedders;
+    auto ingest = open_embedder(choice, EmbedderUse::kIngest);
+    if (!ingest) return ingest.error();
+    embedders.ingest = *std::move(ingest);
+    return embedders;
+}
+
 }  // namespace
 
 Status add_context(Prompt& prompt, const std::vector<ScoredChunk>& chunks) {
@@ -120,17 +141,19 @@ Status add_context(Prompt& prompt, const std::vector<ScoredChunk>& chunks) {
 
 class Broker::Impl {
 public:
-    Impl(LocalStack stack, std::unique_ptr<TextEmbedder> embedder,
-         const std::filesystem::path& collections)
+    Impl(LocalStack stack, Embedders embedders, const std::filesystem::path& collections)
         : stack_(std::move(stack)),
-          embedder_(std::move(embedder)),
-          collections_(collections, *embedder_) {}
+          embedders_(std::move(embedders)),
+          collections_(collections, *embedders_.search) {}
     Service& service() { return *stack_.service; }
     CollectionStore& collections() { return collections_; }
+    const TextEmbedder& ingest_embedder() const {
+        return embedders_.ingest ? *embedders_.ingest : *embedders_.search;
+    }
 
 private:
     LocalStack stack_;
-    const std::unique_ptr<TextEmbedder> embedder_;
+    const Embedders embedders_;
     CollectionStore collections_;
 };
 
@@ -139,21 +162,21 @@ Broker::~Broker() = default;
 
 Result<std::unique_ptr<Broker>> Broker::open(const BrokerOptions& options) {
     const Config config = to_config(options);
-    Result<std::unique_ptr<TextEmbedder>> embedder =
-        open_embedder(config.embedding, EmbedderUse::kServe);
-    if (!embedder) return embedder.error();
+    Result<Embedders> embedders = open_embedders(config.embedding);
+    if (!embedders) return embedders.error();
     Result<LocalStack> stack = open_local_stack(config);
     if (!stack) return stack.error();
     return std::unique_ptr<Broker>(new Broker(std::make_unique<Impl>(
-        *std::move(stack), *std::move(embedder), collections_folder(options.cache_directory))));
+        *std::move(stack), *std::move(embedders), collections_folder(options.cache_directory))));
 }
 
 Result<int32_t> Broker::add_document(const std::string& text, const std::string& tenant) {
-    std::promise<Result<std::vector<ChunkInfo>>> promise;
-    impl_->service().put_chunk(tenant, "", text, [&](Result<std::vector<ChunkInfo>> chunks) {
-        promise.set_value(std::move(chunks));
+    const auto promise = std::make_shared<std::promise<Result<std::vector<ChunkInfo>>>>();
+    std::future<Result<std::vector<ChunkInfo>>> future = promise->get_future();
+    impl_->service().put_chunk(tenant, "", text, [promise](Result<std::vector<ChunkInfo>> chunks) {
+        promise->set_value(std::move(chunks));
     });
-    const Result<std::vector<ChunkInfo>> chunks = promise.get_future().get();
+    const Result<std::vector<ChunkInfo>> chunks = future.get();
     if (!chunks.ok()) return chunks.error();
     int32_t n_tokens = 0;
     for (const ChunkInfo& chunk : *chunks) n_tokens += chunk.n_tokens;
@@ -162,7 +185,8 @@ Result<int32_t> Broker::add_document(const std::string& text, const std::string&
 
 Result<std::unique_ptr<Collection>> Broker::open_collection(const std::string& name,
                                                             const std::string& tenant) {
-    return open_local_collection(impl_->service(), impl_->collections(), tenant, name);
+    return open_local_collection(impl_->service(), impl_->collections(), impl_->ingest_embedder(),
+                                 tenant, name);
 }
 
 std::vector<CollectionInfo> Broker::list_collections(const std::string& tenant) {

@@ -1,6 +1,7 @@
 #include "broker/sdk/local_collection.h"
 
 #include <future>
+#include <memory>
 #include <utility>
 
 #include "broker/rag/ingest.h"
@@ -11,20 +12,26 @@ namespace {
 
 constexpr size_t kTextsAtOnce = 256;
 
-// Waits until a text's chunks are encoded.
-Status encode(Service& service, const std::string& tenant, const std::string& text) {
-    std::promise<Status> promise;
-    service.encode_text(tenant, text, [&](const Result<std::vector<ChunkInfo>>& chunks) {
-        promise.set_value(chunks.ok() ? Status() : chunks.error());
+// Waits until a text's chunks are encoded, and returns how many it has.
+Result<size_t> encode(Service& service, const std::string& tenant, const std::string& text) {
+    const auto promise = std::make_shared<std::promise<Result<size_t>>>();
+    std::future<Result<size_t>> future = promise->get_future();
+    service.encode_text(tenant, text, [promise](const Result<std::vector<ChunkInfo>>& chunks) {
+        promise->set_value(chunks.ok() ? Result<size_t>(chunks->size()) : chunks.error());
     });
-    return promise.get_future().get();
+    return future.get();
 }
 
 // Holds no file open: writers of one process then stand to each other as those of several do.
 class LocalCollection final : public Collection {
 public:
-    LocalCollection(Service& service, CollectionStore& store, std::string tenant, std::string name)
-        : service_(service), store_(store), tenant_(std::move(tenant)), name_(std::move(name)) {}
+    LocalCollection(Service& service, CollectionStore& store, const TextEmbedder& ingest_embedder,
+                    std::string tenant, std::string name)
+        : service_(service),
+          store_(store),
+          ingest_embedder_(ingest_embedder),
+          tenant_(std::move(tenant)),
+          name_(std::move(name)) {}
 
     const std::string& name() const override { return name_; }
 
@@ -32,14 +39,14 @@ public:
                                 const IngestListener& listener) override {
         const auto file = open(Database::Access::kCreate);
         if (!file.ok()) return file.error();
-        return ingest_files(**file, store_.embedder(), paths, listener);
+        return ingest_files(**file, ingest_embedder_, paths, listener);
     }
 
     Result<IngestReport> add_documents(const std::vector<TextDocument>& documents,
                                        const IngestListener& listener) override {
         const auto file = open(Database::Access::kCreate);
         if (!file.ok()) return file.error();
-        return ingest_texts(**file, store_.embedder(), documents, listener);
+        return ingest_texts(**file, ingest_embedder_, documents, listener);
     }
 
     Result<size_t> remove_document(const std::string& name) override {
@@ -121,18 +128,15 @@ private:
             ++report.n_warm;
             return {};
         }
-        Status done = spolia::encode(service_, tenant_, text);
-        if (done.ok()) {
-            ++report.n_encoded;
-        } else if (done.error().code == ErrorCode::kInvalidArgument) {
-            ++report.n_too_short;
-            return {};
-        }
-        return done;
+        const Result<size_t> n_chunks = spolia::encode(service_, tenant_, text);
+        if (!n_chunks.ok()) return n_chunks.error();
+        ++(*n_chunks == 0 ? report.n_too_short : report.n_encoded);
+        return {};
     }
 
     Service& service_;
     CollectionStore& store_;
+    const TextEmbedder& ingest_embedder_;
     const std::string tenant_;
     const std::string name_;
 };
@@ -140,12 +144,13 @@ private:
 }  // namespace
 
 Result<std::unique_ptr<Collection>> open_local_collection(Service& service, CollectionStore& store,
+                                                          const TextEmbedder& ingest_embedder,
                                                           const std::string& tenant,
                                                           const std::string& name) {
     const auto file = store.open(tenant, name, Database::Access::kCreate);
     if (!file.ok()) return file.error();
     return std::unique_ptr<Collection>(
-        std::make_unique<LocalCollection>(service, store, tenant, name));
+        std::make_unique<LocalCollection>(service, store, ingest_embedder, tenant, name));
 }
 
 }  // namespace spolia

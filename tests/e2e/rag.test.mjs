@@ -95,6 +95,14 @@ test('retrieve, and chat with what was retrieved', async (t) => {
   });
   assert.ok(other.spolia.tokens.shifted > 0, JSON.stringify(other.spolia));
 
+  const long = { role: 'system', content: makeText(makeRandom(1), 2400) };
+  const refused = await server.ask('POST', '/v1/chat/completions', {
+    ...chat,
+    messages: [long, ...chat.messages],
+  });
+  assert.equal(refused.body.error.code, 'context_length_exceeded');
+  assert.match(refused.body.error.message, /; \d+ tokens are of retrieved chunks: lower spolia\.retrieve\.k/);
+
   const streamed = await server.ask('POST', '/v1/chat/completions', { ...chat, stream: true });
   assert.match(streamed.body, /"retrieved":\[\{"key"/);
 
@@ -154,7 +162,7 @@ test('embedders of the collection and of the server', async (t) => {
   await serve([]);
   const { status, body } = await server.ask('POST', '/v1/retrieve', ask);
   assert.equal(status, 400);
-  assert.match(body.error.message, /3 of the collection's 3 chunks .*--embedding-/);
+  assert.match(body.error.message, /3 of the collection's 3 chunks .* the embedder that they were ingested with/);
   assert.equal((await server.get('/v1/collections')).data.length, 1);
 
   // Ingested with this server's embedder, it is searched again, and no file was read.
@@ -169,7 +177,7 @@ test('embedders of the collection and of the server', async (t) => {
     env: { LETTERS_KEY: 'WRONG' },
   });
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /\/v1\/embeddings: status 401: who are you\?/);
+  assert.match(refused.stderr, /\/v1\/embeddings: status 401: who are you\?.*--embedding-key-env/);
   assert.doesNotMatch(refused.stderr, /WRONG/);
   const env = { LETTERS_KEY: 'SECRET' };
   assert.equal((await take(['--config', config], env)).embedded_anew, 3);

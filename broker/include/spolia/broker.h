@@ -31,6 +31,8 @@ struct BrokerOptions {
     // embedder that needs no model and knows words, not meanings.
     std::string embedding_model;
     std::string embedding_url, embedding_name, embedding_key_env;
+    int32_t embedding_threads = 0;     // of the GGUF embedding model; 0: one, beside the engine's
+    int32_t embedding_gpu_layers = 0;  // of it; < 0: all
     // For prompts that don't say.
     Fidelity fidelity = Fidelity::kExact;
     // auto (adaptive where `spolia calibrate` has found a check layer, else cacheblend) | anchors

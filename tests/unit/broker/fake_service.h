@@ -166,6 +166,8 @@ public:
 
     void encode_text(std::string tenant, std::string text,
                      std::function<void(Result<std::vector<ChunkInfo>>)> done) override {
+        if (text.starts_with("short")) return done(std::vector<ChunkInfo>());
+        if (text.starts_with("unreadable")) return done(invalid("it can't be read"));
         put_chunk(std::move(tenant), "", std::move(text), std::move(done));
     }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "spolia/broker.h"
+#include "tests/support/fragile_embedder.h"
 #include "tests/support/test_folder.h"
 #include "tests/support/word_embedder.h"
 #include "tests/unit/broker/fake_service.h"
@@ -32,7 +33,7 @@ protected:
     }
     std::unique_ptr<Collection> open_in(CollectionStore& store, const std::string& name = "notes",
                                         const std::string& tenant = "") {
-        auto collection = open_local_collection(service_, store, tenant, name);
+        auto collection = open_local_collection(service_, store, embedder_, tenant, name);
         EXPECT_TRUE(collection.ok()) << collection.error().message;
         return *std::move(collection);
     }
@@ -89,7 +90,7 @@ TEST_F(LocalCollectionTest, ListsAndRemovesDocuments) {
 }
 
 TEST_F(LocalCollectionTest, RefusesWhatItCantDo) {
-    EXPECT_EQ(open_local_collection(service_, store_, "", "../x").error().code,
+    EXPECT_EQ(open_local_collection(service_, store_, embedder_, "", "../x").error().code,
               ErrorCode::kInvalidArgument);
     const auto collection = open();
     for (const int32_t k : {0, -1, 65}) {
@@ -99,7 +100,8 @@ TEST_F(LocalCollectionTest, RefusesWhatItCantDo) {
     EXPECT_TRUE(collection->retrieve("otter", 64).ok());
     std::ofstream(folder_.path / "file") << "no folder";
     CollectionStore nowhere(folder_.path / "file", embedder_);
-    EXPECT_EQ(open_local_collection(service_, nowhere, "", "x").error().code, ErrorCode::kIo);
+    EXPECT_EQ(open_local_collection(service_, nowhere, embedder_, "", "x").error().code,
+              ErrorCode::kIo);
 }
 
 TEST_F(LocalCollectionTest, EncodesAhead) {
@@ -125,6 +127,27 @@ TEST_F(LocalCollectionTest, EncodesAhead) {
     const auto other = open("notes", "b");
     ASSERT_TRUE(other->add_documents({kOtters}).ok());
     EXPECT_FALSE(other->retrieve("otter", 1)->front().warm);
+}
+
+TEST_F(LocalCollectionTest, TellsShortTextsFromThoseThatFail) {
+    const auto collection = open();
+    ASSERT_TRUE(collection->add_documents({{"a", "short"}, kOtters}).ok());
+    const auto report = collection->encode_ahead();
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_EQ(report->n_too_short, 1u);
+    EXPECT_EQ(report->n_encoded, 1u);
+    ASSERT_TRUE(collection->add_documents({{"b", "unreadable"}}).ok());
+    EXPECT_EQ(collection->encode_ahead().error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(LocalCollectionTest, IngestsWithItsOwnEmbedder) {
+    const test::FragileEmbedder hasty(Error{ErrorCode::kOverloaded, "busy"});
+    CollectionStore store(folder_.path / "collections", hasty);
+    const auto collection = open_in(store);
+    ASSERT_TRUE(collection->add_documents({kOtters}).ok());
+    std::ofstream(folder_.path / "herons.txt") << kHerons.text;
+    EXPECT_EQ(collection->ingest({folder_.path / "herons.txt"})->n_added, 1u);
+    EXPECT_EQ(collection->retrieve("otter").error().code, ErrorCode::kOverloaded);
 }
 
 TEST_F(LocalCollectionTest, SeesWhatAnotherProcessWrites) {

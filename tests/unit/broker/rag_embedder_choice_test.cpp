@@ -37,11 +37,12 @@ TEST(EmbedderChoiceTest, RefusesWhatDoesNotGoTogether) {
     const auto refused_for = [](const EmbedderChoice& choice, const char* words) {
         const std::string message = refusal(choice);
         EXPECT_NE(message.find(words), message.npos) << message;
+        EXPECT_EQ(message.find("--embedding"), message.npos) << "flags are the command's alone";
     };
     refused_for(choice_of("m.gguf", "http://x"), "leave out one");
-    refused_for(choice_of("", "", "m"), "--embedding-url, which is missing");
-    refused_for(choice_of("", "", "", "KEY"), "--embedding-url, which is missing");
-    refused_for(choice_of("", "x"), "--embedding-url: expected a URL");
+    refused_for(choice_of("", "", "m"), "no URL of the server");
+    refused_for(choice_of("", "", "", "KEY"), "no URL of the server");
+    refused_for(choice_of("", "x"), "URL: expected a URL");
     refused_for(choice_of("", "https://x"), "https is not spoken");
     refused_for(choice_of("/missing/m.gguf", ""), "/missing/m.gguf");
 }

@@ -143,7 +143,8 @@ TEST_F(HttpEmbedderTest, SaysWhyItFails) {
     EXPECT_HAS(failure(400, ""), "status 400: no reason given");
     EXPECT_LT(failure(400, std::string(100'000, 'x')).size(), 500u);
     options_.api_key.clear();
-    EXPECT_HAS(failure(403, R"({"error":"no"})"), "status 403: no; name the variable");
+    EXPECT_HAS(failure(403, R"({"error":"no"})"),
+               "status 403: no; it was given no key: name the environment variable");
     EXPECT_EQ(code_, ErrorCode::kIo);
     EXPECT_TRUE(waits_.empty()) << "only busy servers are asked again";
 }
