@@ -17,13 +17,12 @@ namespace {
 
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
+using asio::ip::tcp;
 using boost::beast::flat_buffer;
 using boost::system::error_code;
 
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-using asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
+using Headers = std::vector<std::pair<std::string, std::string>>;
 
 // The system's look-up of a name can't be ended, and may take as long as it likes: it is left to a
 // thread that outlives this call where it does.

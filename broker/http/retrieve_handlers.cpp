@@ -44,7 +44,7 @@ Retrieve retrieval_of(const HandlerContext& context) {
             tenant = std::string(context.tenant)](const Retrieval& wanted) {
         Result<std::vector<RetrievedChunk>> chunks =
             store.retrieve(tenant, wanted.collection, wanted.query, static_cast<size_t>(wanted.k));
-        if (!chunks.ok() && !is_clients_fault(chunks.error())) {
+        if (!chunks.ok() && !is_for_client(chunks.error())) {
             log_event(LogLevel::kWarning, "chunks could not be retrieved",
                       {{"tenant", tenant},
                        {"collection", wanted.collection},

@@ -80,7 +80,7 @@ std::optional<Retrieval> read_retrieval(Fields& spolia) {
     return wanted;
 }
 
-bool is_clients_fault(const Error& error) {
+bool is_for_client(const Error& error) {
     return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kNotFound ||
            error.code == ErrorCode::kUnsupported;
 }
@@ -89,7 +89,7 @@ ApiError retrieval_error(const Error& error, std::string_view prefix) {
     if (error.code == ErrorCode::kOverloaded) {
         return api_error({error.code, "no time to search for chunks; try again later"});
     }
-    if (!is_clients_fault(error)) {
+    if (!is_for_client(error)) {
         return {503, "chunks can't be retrieved at present; the server's log says why",
                 "server_error", "", "retrieval_failed"};
     }

@@ -45,10 +45,11 @@ struct RetrieveRequest {
 };
 Parsed<RetrieveRequest> parse_retrieve_request(std::string_view body, const JsonLimits& limits);
 
-// Of a failure to search: whether the request is to blame, and not a file or an embedder.
-bool is_clients_fault(const Error& error);
-// A failure to search; `prefix` stands in front of the field's name. Where it is no fault of the
-// client's, 503 or 429 without its message, which tells of the server's files and addresses.
+// Of a failure to search: whether its message is fit for the client. Those of files and embedders
+// tell of the server's paths and addresses.
+bool is_for_client(const Error& error);
+// A failure to search; `prefix` stands in front of the field's name. 503, or 429 where there is no
+// time, in place of what is not for the client.
 ApiError retrieval_error(const Error& error, std::string_view prefix);
 
 // warm[i] tells whether the KV of chunks[i] is in a tier.

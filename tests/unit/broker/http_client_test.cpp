@@ -121,7 +121,7 @@ TEST(HttpClientTest, FindsServersByName) {
     ASSERT_TRUE(client.call("GET", "/").ok());
     const std::string host = "Host: localhost:" + std::to_string(server.port());
     EXPECT_NE(server.requests()[0].head.find(host), std::string::npos);
-    EXPECT_FALSE(HttpClient("no-such-host.invalid", 80).call("GET", "/").ok());
+    EXPECT_FALSE(HttpClient("no-such-host.invalid", 80, milliseconds(1000)).call("GET", "/").ok());
 }
 
 }  // namespace
