@@ -17,4 +17,11 @@ inline bool make_unit(std::span<float> vector) {
     return true;
 }
 
+// Whether a vector is of length 1, up to rounding, or all zeros.
+inline bool is_unit_or_zeros(std::span<const float> vector) {
+    double square = 0;
+    for (const float x : vector) square += double{x} * x;
+    return square == 0 || std::abs(square - 1) < 1e-3;
+}
+
 }  // namespace spolia

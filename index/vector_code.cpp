@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numeric>
 
 #if defined(__x86_64__)
@@ -39,9 +38,7 @@ size_t code_bytes(size_t n_dims) { return padded(n_dims) + padded(sizeof(Trailer
 void encode_vector(std::span<const float> vector, int8_t* code) {
     float largest = 0;
     for (const float x : vector) largest = std::max(largest, std::abs(x));
-    // That of a smaller one is beyond what a float holds.
-    const bool any = largest >= std::numeric_limits<float>::min();
-    const float scale = any ? kByteMax / largest : 0;
+    const float scale = largest > 0 ? kByteMax / largest : 0;
     std::fill(code, code + code_bytes(vector.size()), int8_t{0});
     Trailer trailer{largest / kByteMax, 0, 0, 0};
     for (size_t i = 0; i < vector.size(); ++i) {

@@ -7,8 +7,8 @@
 namespace spolia {
 
 // A vector in a byte a number: what searches compare first, for they wait for memory more than they
-// compute. Each number is rounded to a 127th of the largest one of its vector. Inner products of
-// vectors of length 1 are off by some thousandths.
+// compute. Each number is rounded to a 127th of the largest one of its vector, so that inner
+// products are off by some thousandths. Vectors are of length 1, or all zeros.
 //
 // Laid out as the bytes (signed), zeros up to a multiple of 64, then what a byte of 1 stands for
 // (float), the sum of the bytes (i32), the vector's length and that of what rounding took from it

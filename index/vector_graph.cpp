@@ -11,8 +11,8 @@
 #include <faiss/impl/DistanceComputer.h>
 #include <faiss/impl/HNSW.h>
 
+#include "index/aligned_array.h"
 #include "index/inner_product.h"
-#include "index/large_array.h"
 #include "index/vector_code.h"
 
 namespace spolia {
@@ -28,7 +28,7 @@ constexpr int kBuildWidth = 48;
 class RowDistances : public faiss::DistanceComputer {
 public:
     explicit RowDistances(const VectorRows& rows)
-        : rows_(rows), query_(make_large_array<int8_t>(code_bytes(rows.n_dims()))) {}
+        : rows_(rows), query_(make_aligned_array<int8_t>(code_bytes(rows.n_dims()))) {}
 
     void set_query(const float* query) override {
         encode_vector({query, rows_.n_dims()}, query_.get());
@@ -43,7 +43,7 @@ private:
     }
 
     const VectorRows& rows_;
-    const LargeArray<int8_t> query_;
+    const AlignedArray<int8_t> query_;
 };
 
 class RowLocks {

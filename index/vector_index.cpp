@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <deque>
 #include <optional>
 #include <thread>
@@ -10,6 +9,8 @@
 #include <utility>
 
 #include "index/thread_annotations.h"
+#include "index/unit_vector.h"
+#include "index/vector_chore.h"
 #include "index/vector_file.h"
 #include "index/vector_graph.h"
 #include "index/vector_memory.h"
@@ -24,14 +25,6 @@ namespace {
 // graph, and as many, beside flat_max, as add() takes without waiting for it.
 constexpr size_t kTailStep = 1024;
 constexpr size_t kTailMax = 16 * kTailStep;
-// Removed rows that are not worth the work.
-constexpr size_t kDeadMin = 256;
-
-// Whether so much was removed that the rest is written anew.
-bool is_sparse(const VectorView& view) {
-    return view.n_dead() >= kDeadMin && view.n_dead() >= view.n_rows / 3;
-}
-
 // Empty where there is no file.
 std::filesystem::path folder_of(const std::filesystem::path& file) {
     return file.empty() || file.has_parent_path() ? file.parent_path() : ".";
@@ -72,16 +65,12 @@ private:
         std::unordered_map<Key128, size_t, Key128Hash> row_of;  // of those alive
         std::shared_ptr<const VectorView> view;                 // the published one
         bool queued = false;
-        bool stuck = false;  // memory did not suffice for a chore; there are no more
+        // No chore before the view has this version: there was no room for the last one.
+        uint64_t retry_version = 0;
     };
-    // What the background thread does for a partition, and what came of it.
     struct Chore {
         Key128 key;
-        std::shared_ptr<const VectorView> view;
-        std::shared_ptr<VectorRows> rows;  // without those removed; null: the view's stay
-        std::vector<size_t> origins;       // what these rows are in the view
-        std::shared_ptr<const VectorGraph> graph;
-        bool failed = false;
+        VectorChore work;
     };
 
     Partition& partition_for(const Key128& key) REQUIRES(mutex_);
@@ -97,11 +86,9 @@ private:
     void enqueue(const Key128& key, Partition& partition, size_t tail_min) REQUIRES(mutex_);
     void work() EXCLUDES(mutex_, views_mutex_);
     std::optional<Chore> next_chore() EXCLUDES(mutex_);
-    void perform(Chore& chore) const;
-    // Into rows of their own. Fails where there is no room for them.
-    Status gather_live(Chore& chore) const;
     void finish(Chore chore) EXCLUDES(mutex_, views_mutex_);
-    Status replace_rows(Partition& partition, VectorView& next, Chore& chore) REQUIRES(mutex_);
+    bool take_over(Partition& partition, VectorView& next, VectorChore& done) REQUIRES(mutex_);
+    Status replace_rows(Partition& partition, VectorView& next, VectorChore& done) REQUIRES(mutex_);
 
     const VectorIndexOptions options_;
     const Key128 embedder_;
@@ -222,8 +209,8 @@ Status VectorIndex::State::add(const Key128& key, const Key128& id, std::span<co
         return invalid("a vector of " + std::to_string(vector.size()) +
                        " floats does not fit an index of " + std::to_string(n_dims_));
     }
-    if (!std::ranges::all_of(vector, [](float x) { return std::isfinite(x); })) {
-        return invalid("a vector with a float that is not finite can't be compared");
+    if (!is_unit_or_zeros(vector)) {
+        return invalid("a vector is to be of length 1, or all zeros, to be compared with others");
     }
     MutexLock lock(mutex_);
     while (crowded(partition_for(key))) done_.wait(mutex_);
@@ -274,8 +261,8 @@ bool VectorIndex::State::crowded(const Partition& partition) const {
 
 bool VectorIndex::State::has_chore(const Partition& partition, size_t tail_min) const {
     const VectorView& view = *partition.view;
-    if (partition.stuck) return false;
-    return is_sparse(view) || (view.n_rows > options_.flat_max && view.n_tail() >= tail_min);
+    if (view.version < partition.retry_version) return false;
+    return view.sparse() || (view.n_rows > options_.flat_max && view.n_tail() >= tail_min);
 }
 
 void VectorIndex::State::enqueue(const Key128& key, Partition& partition, size_t tail_min) {
@@ -287,7 +274,7 @@ void VectorIndex::State::enqueue(const Key128& key, Partition& partition, size_t
 
 void VectorIndex::State::work() {
     while (std::optional<Chore> chore = next_chore()) {
-        perform(*chore);
+        chore->work.perform({options_.flat_max, options_.build_threads, memory_, stop_});
         finish(*std::move(chore));
     }
 }
@@ -301,39 +288,11 @@ std::optional<VectorIndex::State::Chore> VectorIndex::State::next_chore() {
         queue_.pop_front();
         const auto found = partitions_.find(key);
         if (found != partitions_.end() && has_chore(found->second, 1)) {
-            return Chore{key, found->second.view, nullptr, {}, nullptr, false};
+            return Chore{key, VectorChore(found->second.view)};
         }
         if (found != partitions_.end()) found->second.queued = false;
         done_.notify_all();
     }
-}
-
-void VectorIndex::State::perform(Chore& chore) const {
-    const VectorView& view = *chore.view;
-    if (is_sparse(view)) {
-        chore.failed = !gather_live(chore);
-        if (chore.failed) return;
-    }
-    const VectorGraph* base = chore.rows ? nullptr : view.graph.get();
-    const VectorRows& rows = chore.rows ? *chore.rows : *view.rows;
-    const size_t n_rows = chore.rows ? rows.size() : view.n_rows;
-    if (n_rows <= options_.flat_max) return;
-    Result<std::shared_ptr<const VectorGraph>> graph =
-        VectorGraph::extend(base, rows, n_rows, {options_.build_threads, stop_});
-    if (graph) chore.graph = *std::move(graph);
-    chore.failed = !graph;
-}
-
-Status VectorIndex::State::gather_live(Chore& chore) const {
-    const VectorView& view = *chore.view;
-    chore.rows = std::make_shared<VectorRows>(n_dims_, memory_);
-    for (size_t row = 0; row < view.n_rows; ++row) {
-        if (!view.alive(row)) continue;
-        Status appended = chore.rows->append(view.rows->id(row), {view.rows->vector(row), n_dims_});
-        if (!appended) return appended;
-        chore.origins.push_back(row);
-    }
-    return {};
 }
 
 void VectorIndex::State::finish(Chore chore) {
@@ -343,41 +302,46 @@ void VectorIndex::State::finish(Chore chore) {
     if (stop_ || found == partitions_.end()) return;
     Partition& partition = found->second;
     // One that was made anew meanwhile has chores of its own.
-    if (partition.rows != chore.view->rows) return;
+    if (partition.rows != chore.work.view->rows) return;
     partition.queued = false;
     VectorView next = *partition.view;
     ++next.version;
-    if (!chore.failed && chore.rows) chore.failed = !replace_rows(partition, next, chore);
-    partition.stuck = chore.failed;
-    if (chore.failed) return;
-    if (chore.graph) {
-        for (size_t row = next.n_in_graph(); row < chore.graph->n_rows(); ++row) {
-            if (next.alive(row)) ++next.n_live_in_graph;
-        }
-        next.graph = std::move(chore.graph);
+    if (take_over(partition, next, chore.work)) {
+        publish(chore.key, partition, std::move(next));
+    } else {
+        partition.retry_version = next.version + kTailStep;
     }
-    publish(chore.key, partition, std::move(next));
+}
+
+// False, with nothing changed, where there was no room.
+bool VectorIndex::State::take_over(Partition& partition, VectorView& next, VectorChore& done) {
+    if (done.failed) return false;
+    if (done.rows && !replace_rows(partition, next, done)) return false;
+    if (!done.graph) return true;
+    for (size_t row = next.n_in_graph(); row < done.graph->n_rows(); ++row) {
+        if (next.alive(row)) ++next.n_live_in_graph;
+    }
+    next.graph = std::move(done.graph);
+    return true;
 }
 
 // Puts rows without those removed in place of a partition's, with what has changed since. Fails
 // with nothing changed.
-Status VectorIndex::State::replace_rows(Partition& partition, VectorView& next, Chore& chore) {
+Status VectorIndex::State::replace_rows(Partition& partition, VectorView& next, VectorChore& done) {
     const VectorView& now = *partition.view;
-    for (size_t row = chore.view->n_rows; row < now.n_rows; ++row) {
+    for (size_t row = done.view->n_rows; row < now.n_rows; ++row) {
         if (!now.alive(row)) continue;
-        Status appended = chore.rows->append(now.rows->id(row), {now.rows->vector(row), n_dims_});
-        if (!appended) return appended;
-        chore.origins.push_back(row);
+        if (Status copied = done.copy_row(now, row); !copied) return copied;
     }
-    next = {chore.rows, nullptr, chore.rows->size(), next.version, 0, 0};
-    partition.rows = chore.rows;
+    next = {done.rows, nullptr, done.rows->size(), next.version, 0, 0};
+    partition.rows = done.rows;
     partition.row_of.clear();
-    for (size_t row = 0; row < chore.origins.size(); ++row) {
-        if (now.alive(chore.origins[row])) {
-            partition.row_of[chore.rows->id(row)] = row;
+    for (size_t row = 0; row < done.origins.size(); ++row) {
+        if (now.alive(done.origins[row])) {
+            partition.row_of[done.rows->id(row)] = row;
             ++next.n_live;
         } else {
-            chore.rows->remove(row, next.version);
+            done.rows->remove(row, next.version);
         }
     }
     return {};
@@ -460,7 +424,7 @@ bool VectorIndex::remove(const Key128& partition, const Key128& id) {
 std::vector<VectorHit> VectorIndex::search(const Key128& partition, std::span<const float> query,
                                            size_t k) const {
     const std::shared_ptr<const VectorView> view = state_->view_of(partition);
-    if (!view || query.size() != view->rows->n_dims()) return {};
+    if (!view || query.size() != view->rows->n_dims() || !is_unit_or_zeros(query)) return {};
     return view->search(query, k, state_->options().search_width);
 }
 

@@ -40,8 +40,8 @@ struct VectorIndexOptions {
     uint64_t memory_max = uint64_t{1} << 30;
 };
 
-// Which vectors are nearest to a given one, by inner product. All are of one embedder. Vectors of
-// length 1 are expected; others are found less surely.
+// Which vectors are nearest to a given one, by inner product. All are of one embedder, and of
+// length 1 or all zeros.
 //
 // May be used by any thread. Searches never wait for writers: they see the index as it was between
 // two writes. add() waits where vectors come faster than a graph can take them up.
@@ -60,13 +60,13 @@ public:
     // may be in several. They come with their first vector and go with their last.
 
     // Adds a vector of n_dims floats, in place of the one of the same id. Fails with
-    // kInvalidArgument for another number of floats or one that is not finite, with kOverloaded
+    // kInvalidArgument for another number of floats or another length, with kOverloaded
     // when the partition is full, with kOutOfMemory or kIo when memory or the disk is.
     Status add(const Key128& partition, const Key128& id, std::span<const float> vector);
     // False when there was none.
     bool remove(const Key128& partition, const Key128& id);
     // The k nearest of the partition, best first; fewer only where it has fewer. Nothing for a
-    // query of another number of floats.
+    // query of another number of floats or another length.
     std::vector<VectorHit> search(const Key128& partition, std::span<const float> query,
                                   size_t k) const;
     size_t size(const Key128& partition) const;

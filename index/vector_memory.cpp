@@ -11,33 +11,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "index/large_array.h"
+#include "index/aligned_array.h"
+#include "index/unique_fd.h"
 
 namespace spolia {
 namespace {
 
-class OpenFile {
-public:
-    explicit OpenFile(int number) : number_(number) {}
-    ~OpenFile() {
-        if (number_ >= 0) ::close(number_);
-    }
-    OpenFile(const OpenFile&) = delete;
-    OpenFile& operator=(const OpenFile&) = delete;
-    int number() const { return number_; }
-
-private:
-    const int number_;
-};
-
-// Negative where there can be none; errno tells why.
-int open_unnamed(const std::filesystem::path& directory) {
-    const int file = ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (file >= 0) return file;
+// Not valid where there can be none; errno tells why.
+UniqueFd open_unnamed(const std::filesystem::path& directory) {
+    UniqueFd file(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (file.valid()) return file;
     // Not every file system has files without a name.
     std::string name = (directory / "vectors.XXXXXX").string();
-    const int named = ::mkostemp(name.data(), O_CLOEXEC);
-    if (named >= 0) ::unlink(name.c_str());
+    UniqueFd named(::mkostemp(name.data(), O_CLOEXEC));
+    if (named.valid()) ::unlink(name.c_str());
     return named;
 }
 
@@ -60,7 +47,7 @@ Result<VectorMemory::Floats> VectorMemory::take(size_t n) {
     release.in_file_ = !count_in_memory(release.n_bytes_);
     if (!release.in_file_) {
         try {
-            return Floats(static_cast<float*>(allocate_large(release.n_bytes_)), release);
+            return Floats(static_cast<float*>(allocate_aligned(release.n_bytes_)), release);
         } catch (const std::bad_alloc&) {
             bytes_in_memory_ -= release.n_bytes_;
             return Error{ErrorCode::kOutOfMemory, "no memory for more vectors"};
@@ -92,13 +79,14 @@ Result<float*> VectorMemory::map_file(size_t n_bytes) const {
     };
     std::error_code made;
     std::filesystem::create_directories(directory_, made);
-    const OpenFile file(open_unnamed(directory_));
-    if (file.number() < 0) return failed(errno);
+    const UniqueFd file = open_unnamed(directory_);
+    if (!file.valid()) return failed(errno);
     // A write to a page that the disk has no room for would end the process.
-    const int full = ::posix_fallocate(file.number(), 0, static_cast<off_t>(n_bytes));
+    const int full = ::posix_fallocate(file.get(), 0, static_cast<off_t>(n_bytes));
     if (full != 0) return failed(full);
-    void* floats = ::mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.number(), 0);
+    void* floats = ::mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (floats == MAP_FAILED) return failed(errno);
+    ::madvise(floats, n_bytes, MADV_RANDOM);
     return static_cast<float*>(floats);
 }
 

@@ -18,7 +18,7 @@ Status VectorRows::start_block(size_t number) {
     Result<VectorMemory::Floats> vectors = memory_->take(n_rows * n_dims_);
     if (!vectors) return vectors.error();
     try {
-        block.codes = make_large_array<int8_t>(n_rows * code_bytes_);
+        block.codes = make_aligned_array<int8_t>(n_rows * code_bytes_);
         block.rows = std::make_unique_for_overwrite<Row[]>(n_rows);
     } catch (const std::bad_alloc&) {
         return Error{ErrorCode::kOutOfMemory, "no memory for more vectors"};

@@ -9,8 +9,8 @@
 #include <memory>
 #include <span>
 
+#include "index/aligned_array.h"
 #include "index/fingerprint.h"
-#include "index/large_array.h"
 #include "index/result.h"
 #include "index/vector_memory.h"
 
@@ -60,7 +60,7 @@ private:
     static constexpr size_t kFirstBlock = 16;
     struct Block {
         VectorMemory::Floats vectors;
-        LargeArray<int8_t> codes;
+        AlignedArray<int8_t> codes;
         std::unique_ptr<Row[]> rows;
     };
     struct Place {

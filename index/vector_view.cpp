@@ -4,8 +4,8 @@
 #include <functional>
 #include <utility>
 
+#include "index/aligned_array.h"
 #include "index/inner_product.h"
-#include "index/large_array.h"
 #include "index/vector_code.h"
 
 namespace spolia {
@@ -39,7 +39,7 @@ private:
 // Exact: a row whose code says that it can't be among the best is not looked at any closer.
 void search_rows(const VectorView& view, std::span<const float> query, size_t begin, size_t end,
                  BestHits& best) {
-    const auto code = make_large_array<int8_t>(code_bytes(query.size()));
+    const auto code = make_aligned_array<int8_t>(code_bytes(query.size()));
     encode_vector(query, code.get());
     for (size_t row = begin; row < end; ++row) {
         if (!best.takes(inner_product_max(code.get(), view.rows->code(row), query.size()))) {

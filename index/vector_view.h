@@ -24,6 +24,8 @@ struct VectorView {
     size_t n_in_graph() const { return graph ? graph->n_rows() : 0; }
     size_t n_tail() const { return n_rows - n_in_graph(); }
     size_t n_dead() const { return n_rows - n_live; }
+    // Whether so much was removed that it is worth the work to write the rest anew.
+    bool sparse() const { return n_dead() >= 256 && n_dead() >= n_rows / 3; }
     bool alive(size_t row) const { return rows->alive(row, version); }
 
     // The k nearest, best first: those of the graph by a search of `width` or more, those behind

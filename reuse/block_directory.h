@@ -10,9 +10,9 @@
 #include <string_view>
 
 #include "index/result.h"
+#include "index/unique_fd.h"
 #include "reuse/block.h"
 #include "reuse/block_file.h"
-#include "reuse/unique_fd.h"
 
 namespace spolia {
 

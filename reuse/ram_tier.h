@@ -5,8 +5,9 @@
 #include <list>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <utility>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "index/fingerprint.h"
 #include "reuse/block.h"
@@ -88,7 +89,8 @@ private:
     List resident_;
     List spilled_;
     List orphans_;
-    std::unordered_map<Key128, Place, Key128Hash> index_;  // resident and spilled
+    // Resident and spilled. Slots in one piece of memory: a lookup waits for it once.
+    boost::unordered_flat_map<Key128, Place, Key128Hash> index_;
 };
 
 }  // namespace spolia

@@ -8,7 +8,7 @@ namespace {
 
 // Vectors that a search for one chunk looks through at most where the blocks of the nearest are
 // gone.
-constexpr size_t kHitsMax = 256;
+constexpr size_t kHitsMax = 128;
 
 }  // namespace
 
@@ -128,7 +128,8 @@ bool DonorIndex::add(const Key128& scope, const Key128& key, std::span<const Tok
     if (touch(key)) return false;
     if (others_.erase({scope, key}) == 0) {
         if (const Status added = vectors_->add(scope, key, embed(tokens)); !added) {
-            log_event(LogLevel::kWarning, added.error().message);
+            if (!add_failed_) log_event(LogLevel::kWarning, added.error().message);
+            add_failed_ = true;
             return false;
         }
     }

@@ -109,6 +109,7 @@ private:
     Mutex write_mutex_;  // one writer at a time; taken before mutex_
     // Scope and key of the file's vectors whose texts are not known.
     std::set<std::pair<Key128, Key128>> others_ GUARDED_BY(write_mutex_);
+    bool add_failed_ GUARDED_BY(write_mutex_) = false;  // said once
 
     mutable Mutex mutex_;  // held for a look-up only
     std::unordered_map<Key128, Known, Key128Hash> known_ GUARDED_BY(mutex_);

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "broker/rag/document_reader.h"
-#include "reuse/unique_fd.h"
+#include "index/unique_fd.h"
 
 namespace spolia {
 namespace {

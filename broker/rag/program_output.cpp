@@ -13,7 +13,7 @@
 #include <csignal>
 #include <system_error>
 
-#include "reuse/unique_fd.h"
+#include "index/unique_fd.h"
 
 namespace spolia {
 namespace {

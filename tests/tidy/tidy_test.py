@@ -90,7 +90,8 @@ class Includers(TidyTest):
     def test_each_library_elsewhere(self):
         for name in ["xxhash.h", "utf8proc.h", "faiss/IndexHNSW.h", "llama.h",
                      "ggml-backend.h", "gguf.h",
-                     "chat.h", "llama-common/common.h", "boost/asio.hpp", "nlohmann/json.hpp",
+                     "chat.h", "llama-common/common.h", "boost/asio.hpp",
+                     "boost/unordered/unordered_flat_map.hpp", "nlohmann/json.hpp",
                      "spdlog/spdlog.h", "prometheus/counter.h", "toml++/toml.h", "CLI/CLI.hpp",
                      "gtest/gtest.h", "benchmark/benchmark.h", "sqlite3.h"]:
             with self.subTest(name):

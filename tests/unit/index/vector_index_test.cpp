@@ -87,7 +87,7 @@ TEST(VectorIndex, RefusesWhatDoesNotFit) {
         return added ? std::string_view("ok") : to_string(added.error().code);
     };
     EXPECT_EQ(code(numbered_key(1), {vector.data(), kDims - 1}), "invalid_argument");
-    for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf(""), 0.3f, 1e30f}) {
         std::vector<float> with_bad = vector;
         with_bad[5] = bad;
         EXPECT_EQ(code(numbered_key(1), with_bad), "invalid_argument");
@@ -99,6 +99,7 @@ TEST(VectorIndex, RefusesWhatDoesNotFit) {
     EXPECT_EQ(code(numbered_key(2), vector), "ok") << "in place of another";
     EXPECT_EQ(index->size(kPartition), 2u);
     EXPECT_THAT(index->search(kPartition, {vector.data(), kDims - 1}, 8), IsEmpty());
+    EXPECT_THAT(index->search(kPartition, std::vector<float>(kDims, 1e30f), 8), IsEmpty());
     EXPECT_THAT(index->search(kPartition, vector, 0), IsEmpty());
     EXPECT_FALSE(VectorIndex::open({}, kEmbedder, 0).ok());
 }

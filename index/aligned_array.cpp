@@ -1,4 +1,4 @@
-#include "index/large_array.h"
+#include "index/aligned_array.h"
 
 #include <new>
 
@@ -12,7 +12,7 @@ constexpr size_t kLargePage = size_t{2} << 20;
 
 }  // namespace
 
-void* allocate_large(size_t n_bytes) {
+void* allocate_aligned(size_t n_bytes) {
     const bool fills_pages = n_bytes >= kLargePage;
     const size_t alignment = fills_pages ? kLargePage : kLine;
     const size_t n_aligned = (n_bytes + alignment - 1) / alignment * alignment;

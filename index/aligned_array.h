@@ -15,14 +15,14 @@ struct FreeMemory {
 // is read here and there in it is found without a walk over page tables.
 template <class T>
 requires std::is_arithmetic_v<T>
-using LargeArray = std::unique_ptr<T[], FreeMemory>;
+using AlignedArray = std::unique_ptr<T[], FreeMemory>;
 
 // Not initialized: what is never written takes no memory. Throws std::bad_alloc.
-void* allocate_large(size_t n_bytes);
+void* allocate_aligned(size_t n_bytes);
 
 template <class T>
-LargeArray<T> make_large_array(size_t n) {
-    return LargeArray<T>(static_cast<T*>(allocate_large(n * sizeof(T))));
+AlignedArray<T> make_aligned_array(size_t n) {
+    return AlignedArray<T>(static_cast<T*>(allocate_aligned(n * sizeof(T))));
 }
 
 }  // namespace spolia

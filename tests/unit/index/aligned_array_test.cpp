@@ -1,4 +1,4 @@
-#include "index/large_array.h"
+#include "index/aligned_array.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 namespace spolia {
 namespace {
 
-TEST(LargeArray, BeginsOnACacheLineAndHoldsWhatIsWritten) {
+TEST(AlignedArray, BeginsOnACacheLineAndHoldsWhatIsWritten) {
     for (const size_t n : {size_t{1}, size_t{100}, size_t{1} << 19, (size_t{1} << 19) + 1}) {
-        const LargeArray<float> array = make_large_array<float>(n);
+        const AlignedArray<float> array = make_aligned_array<float>(n);
         EXPECT_EQ(reinterpret_cast<uintptr_t>(array.get()) % 64, 0u);
         for (size_t i = 0; i < n; ++i) array[i] = static_cast<float>(i);
         EXPECT_EQ(array[n - 1], static_cast<float>(n - 1));
