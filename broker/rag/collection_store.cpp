@@ -33,6 +33,23 @@ std::filesystem::path collection_file(const std::filesystem::path& directory,
     return directory / hash_text(tenant).hex() / (std::string(name) + std::string(kEnding));
 }
 
+Status remove_collection(const std::filesystem::path& directory, std::string_view tenant,
+                         const std::string& name) {
+    if (Status good = check_collection_name(name); !good.ok()) return good;
+    const std::filesystem::path file = collection_file(directory, tenant, name);
+    std::error_code unknown;
+    if (!std::filesystem::exists(file, unknown)) {
+        return Error{ErrorCode::kNotFound, "there is no collection '" + name + "'"};
+    }
+    // The file itself at last: what another process makes of that name from then on is whole.
+    const std::filesystem::path files[] = {index_file(file), file.string() + "-wal",
+                                           file.string() + "-shm", file};
+    for (const std::filesystem::path& each : files) {
+        if (Status removed = remove_file(each); !removed.ok()) return removed;
+    }
+    return {};
+}
+
 // A collection that stays open as long as this.
 class CollectionStore::Use {
 public:
@@ -126,23 +143,11 @@ Result<std::unique_ptr<CollectionDatabase>> CollectionStore::open(const std::str
 }
 
 Status CollectionStore::remove(const std::string& tenant, const std::string& collection) {
-    if (Status good = check_collection_name(collection); !good.ok()) return good;
-    const std::filesystem::path file = collection_file(directory_, tenant, collection);
     const Use use(*this, {tenant, collection});
     Opened& opened = *use;
     const MutexLock lock(opened.mutex);
-    std::error_code unknown;
-    if (!std::filesystem::exists(file, unknown)) {
-        return Error{ErrorCode::kNotFound, "there is no collection '" + collection + "'"};
-    }
     opened.search.reset();  // saves its index, which goes with the rest
-    // The file itself at last: what another process makes of that name from then on is whole.
-    const std::filesystem::path files[] = {index_file(file), file.string() + "-wal",
-                                           file.string() + "-shm", file};
-    for (const std::filesystem::path& each : files) {
-        if (Status removed = remove_file(each); !removed.ok()) return removed;
-    }
-    return {};
+    return remove_collection(directory_, tenant, collection);
 }
 
 std::vector<CollectionInfo> CollectionStore::list(const std::string& tenant) const {

@@ -21,6 +21,11 @@ namespace spolia {
 std::filesystem::path collection_file(const std::filesystem::path& directory,
                                       std::string_view tenant, std::string_view name);
 
+// Removes a collection, documents and all. What is being ingested into it at that time is lost.
+// kNotFound: there is no such collection. Others that have it open see that it is gone.
+Status remove_collection(const std::filesystem::path& directory, std::string_view tenant,
+                         const std::string& name);
+
 // The collections of a folder. Thread-safe; searches of one collection wait for each other, but not
 // for the embedder.
 class CollectionStore {
@@ -40,8 +45,7 @@ public:
 
     // By name. Those that can't be opened are left out.
     std::vector<CollectionInfo> list(const std::string& tenant) const;
-    // Removes a collection, documents and all. What is being ingested into it at that time is lost.
-    // kNotFound: there is no such collection.
+    // As remove_collection(), and closes it.
     Status remove(const std::string& tenant, const std::string& collection) EXCLUDES(mutex_);
     // kNotFound: there is no such collection.
     Result<std::vector<RetrievedChunk>> retrieve(const std::string& tenant,
