@@ -186,11 +186,10 @@ TEST_F(CollectionTest, WalksOverWhatLacksVectors) {
     put(*collection, "/b", {"Three."});
     put(*collection, "/c", {"Four."}, other);
     Texts walked;
-    for (int64_t row = 0;;) {
-        const auto some = collection->without_vector(kEmbedder.fingerprint(), row, 2);
-        if (some->empty()) break;
+    auto some = collection->without_vector(kEmbedder.fingerprint(), 0, 2);
+    while (!some->empty()) {
         for (const auto& each : *some) walked.push_back(each.text);
-        row = some->back().row;
+        some = collection->without_vector(kEmbedder.fingerprint(), some->back().row, 2);
     }
     EXPECT_EQ(walked, (Texts{"One.", "Two.", "Four."}));
     EXPECT_EQ(*collection->n_without_vector(kEmbedder.fingerprint()), 3);
