@@ -34,7 +34,7 @@ constexpr const char* kAbout =
 versions were encoded alone; a prompt takes from them the rows of tokens that it shares with them,
 where eight or more follow each other, and computes all others.
 
-  dense       all rows computed
+  dense       all rows computed, as caches do that go by exact keys: none is known
   none        equal tokens from the other versions, nothing recomputed
   cacheblend  the same, 15 % of rows recomputed (times)
   adaptive    the same, and what leans on an edit mended

@@ -28,15 +28,17 @@ from: text, Markdown, HTML, and PDF where poppler's pdftotext is installed. Fold
 files with such endings; hidden ones are left out, and links are not followed. Again on the same
 paths it takes what changed, and removes what is gone. It may be ended at any time: the next call
 goes on. The server must have the same --embedding-... flags, or the same --config; with others, all
-texts of the collection are embedded anew.
+texts of the collection are embedded anew (a server is another one under another URL, localhost in
+place of 127.0.0.1 too). --remove, in place of paths, removes the collection with all documents.
 
 Examples:
   spolia ingest docs README.md --collection project
   spolia ingest ~/papers --collection papers --cache-dir /var/cache/spolia --format json
   spolia ingest docs --collection project --embedding-model bge-small-en-v1.5-q8_0.gguf
   spolia ingest docs --collection project --embedding-url http://127.0.0.1:8081/v1
+  spolia ingest --collection papers --remove
 
-Exit codes: 0 done, 1 failed or some files can't be read, 2 wrong usage.)";
+Exit codes: 0 done, 1 failed or some files or folders can't be read, 2 wrong usage.)";
 
 struct Options {
     std::vector<std::string> paths;
@@ -44,6 +46,7 @@ struct Options {
     std::string tenant;
     std::string format = "text";
     bool quiet = false;
+    bool remove = false;
 };
 
 int fail(const Error& error, int code = kExitFailure) {
@@ -78,10 +81,20 @@ void print(const Options& options, const IngestReport& report, const CollectionS
     }
 }
 
-int run_ingest(const Options& options, const Config& config) {
-    if (const Status good = check_collection_name(options.collection); !good.ok()) {
-        return fail(good.error(), kExitUsage);
+int run_remove(const Options& options, const Config& config) {
+    const Status removed = remove_collection(collections_folder(config.cache.directory),
+                                             options.tenant, options.collection);
+    if (!removed.ok()) return fail(removed.error());
+    if (options.format == "json") {
+        const Json json = {{"collection", options.collection}, {"removed", true}};
+        std::printf("%s\n", json.dump(2).c_str());
+    } else if (!options.quiet) {
+        std::printf("collection '%s' is removed\n", options.collection.c_str());
     }
+    return kExitOk;
+}
+
+int run_ingest(const Options& options, const Config& config) {
     const Result<std::unique_ptr<TextEmbedder>> embedder =
         open_chosen_embedder(config.embedding, EmbedderUse::kIngest);
     if (!embedder.ok()) return fail(embedder.error());
@@ -112,6 +125,17 @@ int run_ingest(const Options& options, const Config& config) {
     return report->n_failed > 0 ? kExitFailure : kExitOk;
 }
 
+int run_command(const Options& options, const Config& config) {
+    if (const Status good = check_collection_name(options.collection); !good.ok()) {
+        return fail(good.error(), kExitUsage);
+    }
+    if (options.remove) return run_remove(options, config);
+    if (options.paths.empty()) {
+        return fail(invalid("name the files and folders to take in, or --remove"), kExitUsage);
+    }
+    return run_ingest(options, config);
+}
+
 }  // namespace
 
 void add_ingest(CLI::App& app, Run& run) {
@@ -119,7 +143,8 @@ void add_ingest(CLI::App& app, Run& run) {
         app.add_subcommand("ingest", "Take documents into a collection, to be retrieved from");
     command->footer(kAbout);
     const auto options = std::make_shared<Options>();
-    command->add_option("PATH", options->paths, "files and folders")->required();
+    CLI::Option* paths = command->add_option("PATH", options->paths, "files and folders");
+    command->add_flag("--remove", options->remove, "remove the collection")->excludes(paths);
     command->add_option("--collection", options->collection, "its name")->required();
     command->add_option("--tenant", options->tenant, "whose collection, where keys have tenants");
     command->add_option("--format", options->format)
@@ -132,7 +157,7 @@ void add_ingest(CLI::App& app, Run& run) {
     command->callback([flags, options, &run] {
         run = [flags, options] {
             const Result<Config> config = flags->load();
-            return config.ok() ? run_ingest(*options, *config) : fail(config.error(), kExitUsage);
+            return config.ok() ? run_command(*options, *config) : fail(config.error(), kExitUsage);
         };
     });
 }

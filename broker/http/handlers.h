@@ -44,6 +44,7 @@ Reply handle_list_chunks(const HandlerContext& context);
 Reply handle_get_chunk(const HandlerContext& context);
 Reply handle_delete_chunk(const HandlerContext& context);
 Reply handle_list_collections(const HandlerContext& context);
+Reply handle_delete_collection(const HandlerContext& context);
 Reply handle_retrieve(const HandlerContext& context);
 
 }  // namespace spolia

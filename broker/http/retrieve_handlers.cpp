@@ -21,6 +21,15 @@ ReadyReply list_collections(const HandlerContext& context) {
     return response;
 }
 
+ReadyReply delete_collection(const HandlerContext& context) {
+    const Status removed =
+        context.collections->store().remove(std::string(context.tenant), std::string(context.tail));
+    if (!removed.ok()) return error_response(retrieval_error(removed.error(), ""));
+    HttpResponse response;
+    response.status = 204;
+    return response;
+}
+
 ReadyReply retrieve(const HandlerContext& context) {
     const Parsed<RetrieveRequest> request =
         parse_retrieve_request(context.request.body, context.limits);
@@ -57,6 +66,11 @@ Retrieve retrieval_of(const HandlerContext& context) {
 Reply handle_list_collections(const HandlerContext& context) {
     if (context.collections == nullptr) return no_collections();
     return answer_from_collections(context, list_collections);
+}
+
+Reply handle_delete_collection(const HandlerContext& context) {
+    if (context.collections == nullptr) return no_collections();
+    return answer_from_collections(context, delete_collection);
 }
 
 Reply handle_retrieve(const HandlerContext& context) {

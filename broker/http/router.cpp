@@ -28,6 +28,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/chunks/*", handle_get_chunk},
     {"DELETE", "/v1/chunks/*", handle_delete_chunk},
     {"GET", "/v1/collections", handle_list_collections},
+    {"DELETE", "/v1/collections/*", handle_delete_collection},
     {"POST", "/v1/retrieve", handle_retrieve},
     {"GET", "/v1/receipts/*", handle_receipt},
     {"GET", "/v1/cache/stats", handle_stats},

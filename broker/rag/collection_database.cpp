@@ -1,5 +1,6 @@
 #include "broker/rag/collection_database.h"
 
+#include <cassert>
 #include <cstring>
 #include <utility>
 
@@ -87,13 +88,7 @@ Result<std::unique_ptr<CollectionDatabase>> CollectionDatabase::open(
         Database::open(file, access, "collection '" + name + "'");
     if (!database.ok()) return database.error();
     std::unique_ptr<CollectionDatabase> collection(new CollectionDatabase(*std::move(database)));
-    if (Status ready = collection->prepare_tables(); !ready.ok()) {
-        Error error = std::move(ready).error();
-        if (error.code == ErrorCode::kCorrupt) {
-            error.message += "; remove " + file.string() + " and ingest its documents again";
-        }
-        return error;
-    }
+    if (Status ready = collection->prepare_tables(); !ready.ok()) return ready.error();
     return collection;
 }
 
@@ -106,16 +101,24 @@ Result<bool> CollectionDatabase::has_tables() {
     const Result<int64_t> n_tables = database_->number("SELECT count(*) FROM sqlite_schema");
     if (!n_tables.ok()) return n_tables.error();
     if (*n_tables == 0) return false;
-    return Error{ErrorCode::kCorrupt, "its file is no collection of this version"};
+    return Error{ErrorCode::kCorrupt,
+                 database_->name() + ": its file is no collection of this version"};
+}
+
+// In a snapshot of its own: another process may be making them.
+Result<bool> CollectionDatabase::has_tables_now() {
+    const Result<Transaction> snapshot = this->snapshot();
+    if (!snapshot.ok()) return snapshot.error();
+    return has_tables();
 }
 
 Status CollectionDatabase::prepare_tables() {
+    // Before anything is set: what belongs to another program stays as it is.
+    Result<bool> ready = has_tables_now();
+    if (!ready.ok()) return ready.error();
     // A crash of the machine may take the last documents back, but never breaks the file.
     Status set = database_->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
-    if (!set.ok()) return set;
-    Result<bool> ready = has_tables();
-    if (!ready.ok()) return ready.error();
-    if (*ready) return {};
+    if (!set.ok() || *ready) return set;
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();
     ready = has_tables();  // another process may have made them
@@ -237,16 +240,16 @@ Result<std::vector<CollectionDatabase::ChunkText>> CollectionDatabase::texts_beh
 }
 
 Result<std::vector<CollectionDatabase::ChunkText>> CollectionDatabase::without_vector(
-    const Key128& embedder, size_t n_max) {
+    const Key128& embedder, int64_t row, size_t n_max) {
     std::vector<ChunkText> texts;
     const Status read = for_each_row(
         *database_,
-        "SELECT id, text FROM chunks WHERE id NOT IN "
-        "(SELECT chunk FROM vectors WHERE embedder = ?) LIMIT ?",
-        [&](const SqlStatement& row) {
-            texts.push_back({row.integer(0), row.text(1)});
+        "SELECT id, text FROM chunks LEFT JOIN vectors ON chunk = id "
+        "WHERE id > ? AND embedder IS NOT ? ORDER BY id LIMIT ?",
+        [&](const SqlStatement& each) {
+            texts.push_back({each.integer(0), each.text(1)});
         },
-        embedder, n_max);
+        row, embedder, n_max);
     if (!read.ok()) return read.error();
     return texts;
 }
@@ -255,8 +258,7 @@ Result<int64_t> CollectionDatabase::n_without_vector(const Key128& embedder) {
     int64_t n = 0;
     const Status read = for_each_row(
         *database_,
-        "SELECT count(*) FROM chunks WHERE id NOT IN "
-        "(SELECT chunk FROM vectors WHERE embedder = ?)",
+        "SELECT count(*) FROM chunks LEFT JOIN vectors ON chunk = id WHERE embedder IS NOT ?",
         [&](const SqlStatement& row) { n = row.integer(0); }, embedder);
     if (!read.ok()) return read.error();
     return n;
@@ -266,13 +268,14 @@ Status CollectionDatabase::set_vectors(std::span<const ChunkText> texts, const K
                                        std::span<const float> vectors) {
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();
+    Result<SqlStatement> vector = database_->prepare(
+        "INSERT OR REPLACE INTO vectors (chunk, embedder, vector) "
+        "SELECT id, ?, ? FROM chunks WHERE id = ? AND text = ?");
+    if (!vector.ok()) return vector.error();
     const size_t n_dims = texts.empty() ? 0 : vectors.size() / texts.size();
     for (size_t i = 0; i < texts.size(); ++i) {
         const Blob bytes{bytes_of(vectors.subspan(i * n_dims, n_dims))};
-        Status set = run(*database_,
-                         "INSERT OR REPLACE INTO vectors (chunk, embedder, vector) "
-                         "SELECT id, ?, ? FROM chunks WHERE id = ?",
-                         embedder, bytes, texts[i].row);
+        const Status set = vector->with(embedder, bytes, texts[i].row, texts[i].text).run();
         if (!set.ok()) return set;
     }
     return transaction->commit();
@@ -292,30 +295,38 @@ Result<CollectionSize> CollectionDatabase::size() {
 
 Result<int64_t> CollectionDatabase::version() { return database_->number("PRAGMA data_version"); }
 
-Result<std::vector<Key128>> CollectionDatabase::keys(const Key128& embedder) {
-    std::vector<Key128> keys;
+Result<CollectionDatabase::VectorPlaces> CollectionDatabase::vector_places(const Key128& embedder) {
+    VectorPlaces found;
     const Status read = for_each_row(
-        *database_,
-        "SELECT key FROM chunks JOIN vectors ON vectors.chunk = chunks.id WHERE embedder = ?",
-        [&](const SqlStatement& row) { keys.push_back(row.key(0)); }, embedder);
+        *database_, "SELECT key, id, embedder IS ? FROM chunks LEFT JOIN vectors ON chunk = id",
+        [&](const SqlStatement& row) {
+            if (row.integer(2) != 0) {
+                found.places.push_back({row.key(0), row.integer(1)});
+            } else {
+                ++found.n_without;
+            }
+        },
+        embedder);
     if (!read.ok()) return read.error();
-    return keys;
+    return found;
 }
 
-Result<std::vector<float>> CollectionDatabase::vector(const Key128& chunk, const Key128& embedder) {
+Status CollectionDatabase::read_vectors(std::span<const VectorPlace> places,
+                                        const TakeVector& take) {
+    Result<SqlStatement> statement =
+        database_->prepare("SELECT vector FROM vectors WHERE chunk = ?");
+    if (!statement.ok()) return statement.error();
     std::vector<float> vector;
-    const Status read = for_each_row(
-        *database_,
-        "SELECT vector FROM vectors JOIN chunks ON vectors.chunk = chunks.id "
-        "WHERE key = ? AND embedder = ?",
-        [&](const SqlStatement& row) {
-            const std::string_view bytes = row.bytes(0);
-            vector.resize(bytes.size() / sizeof(float));
-            std::memcpy(vector.data(), bytes.data(), vector.size() * sizeof(float));
-        },
-        chunk, embedder);
-    if (!read.ok()) return read.error();
-    return vector;
+    for (const VectorPlace& place : places) {
+        const Result<bool> row = statement->with(place.row).next();
+        if (!row.ok()) return row.error();
+        assert(*row);
+        const std::string_view bytes = statement->bytes(0);
+        vector.resize(bytes.size() / sizeof(float));
+        std::memcpy(vector.data(), bytes.data(), vector.size() * sizeof(float));
+        if (Status taken = take(place.chunk, vector); !taken.ok()) return taken;
+    }
+    return {};
 }
 
 Result<std::vector<Key128>> CollectionDatabase::ranked_by_words(std::string_view query,

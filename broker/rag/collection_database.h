@@ -35,7 +35,7 @@ struct DocumentStamp {
 class CollectionDatabase {
 public:
     // kNotFound: there is no such file, and it is not to be made. kCorrupt: it is no collection, or
-    // one of another version.
+    // one of another version; it is left as it is.
     static Result<std::unique_ptr<CollectionDatabase>> open(const std::filesystem::path& file,
                                                             Database::Access access,
                                                             const std::string& name);
@@ -58,21 +58,33 @@ public:
     };
     // The next chunks behind a row, ascending; before all of them is row 0.
     Result<std::vector<ChunkText>> texts_behind(int64_t row, size_t n_max);
-    // Some chunks that have no vector of this embedder.
-    Result<std::vector<ChunkText>> without_vector(const Key128& embedder, size_t n_max);
+    // Of these, the ones that have no vector of this embedder.
+    Result<std::vector<ChunkText>> without_vector(const Key128& embedder, int64_t row,
+                                                  size_t n_max);
     Result<int64_t> n_without_vector(const Key128& embedder);
+    // Passes by chunks that are gone, or say something else by now.
     Status set_vectors(std::span<const ChunkText> texts, const Key128& embedder,
                        std::span<const float> vectors);
 
     // What is read while this lives is of one moment.
     Result<Transaction> snapshot() { return Transaction::begin_reading(*database_); }
     Result<CollectionSize> size();
+    bool was_moved() const { return database_->was_moved(); }
     // Another number whenever another process may have changed the collection.
     Result<int64_t> version();
-    // The keys of all chunks with a vector of this embedder.
-    Result<std::vector<Key128>> keys(const Key128& embedder);
-    // Empty where there is none.
-    Result<std::vector<float>> vector(const Key128& chunk, const Key128& embedder);
+    struct VectorPlace {
+        Key128 chunk;
+        int64_t row;
+    };
+    struct VectorPlaces {
+        std::vector<VectorPlace> places;
+        int64_t n_without = 0;  // chunks that have no vector of the embedder
+    };
+    // Where the vectors of an embedder are. Reads none.
+    Result<VectorPlaces> vector_places(const Key128& embedder);
+    using TakeVector = std::function<Status(const Key128& chunk, std::span<const float> vector)>;
+    // Gives the vectors at these places, of the same snapshot, until one is not taken.
+    Status read_vectors(std::span<const VectorPlace> places, const TakeVector& take);
     // Chunks with any word of a query in any form, best first (BM25).
     Result<std::vector<Key128>> ranked_by_words(std::string_view query, size_t n_max);
     Result<std::optional<StoredChunk>> chunk(const Key128& key);
@@ -82,6 +94,7 @@ private:
         : database_(std::move(database)) {}
 
     Result<bool> has_tables();
+    Result<bool> has_tables_now();
     Status prepare_tables();
     Status put_chunks(std::string_view path, int64_t document,
                       std::span<const DocumentChunk> chunks, const Key128& embedder,

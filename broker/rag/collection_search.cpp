@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "broker/log.h"
-#include "broker/rag/document_builder.h"
 #include "broker/rag/rank_fusion.h"
 
 namespace spolia {
@@ -15,8 +14,6 @@ constexpr Key128 kPartition{};
 // How far each ranking is looked at: what is further down in both is hardly among the best.
 constexpr size_t kCandidatesMin = 50;
 constexpr size_t kCandidatesPerHit = 4;
-// More of a query says nothing new.
-constexpr size_t kQueryBytesMax = 8192;
 
 // Whatever is wrong with the file costs time only.
 Result<std::unique_ptr<VectorIndex>> open_index(const TextEmbedder& embedder,
@@ -40,13 +37,13 @@ Result<std::unique_ptr<VectorIndex>> open_index(const TextEmbedder& embedder,
 }  // namespace
 
 CollectionSearch::CollectionSearch(std::unique_ptr<CollectionDatabase> collection,
-                                   const TextEmbedder& embedder,
-                                   std::unique_ptr<VectorIndex> vectors)
+                                   const Key128& embedder, std::unique_ptr<VectorIndex> vectors)
     : collection_(std::move(collection)), embedder_(embedder), vectors_(std::move(vectors)) {
     for (const VectorName& name : vectors_->list()) known_.insert(name.id);
 }
 
 CollectionSearch::~CollectionSearch() {
+    if (collection_->was_moved()) return;
     if (const Status saved = vectors_->save(); !saved.ok()) {
         log_event(LogLevel::kWarning, saved.error().message + "; it will be built again");
     }
@@ -58,7 +55,9 @@ Result<std::unique_ptr<CollectionSearch>> CollectionSearch::open(
     Result<std::unique_ptr<VectorIndex>> vectors = open_index(embedder, index_file);
     if (!vectors.ok()) return vectors.error();
     std::unique_ptr<CollectionSearch> search(
-        new CollectionSearch(std::move(collection), embedder, *std::move(vectors)));
+        new CollectionSearch(std::move(collection), embedder.fingerprint(), *std::move(vectors)));
+    const Result<Transaction> snapshot = search->collection_->snapshot();
+    if (!snapshot.ok()) return snapshot.error();
     if (Status read = search->follow(); !read.ok()) return read.error();
     return search;
 }
@@ -67,23 +66,26 @@ Status CollectionSearch::follow() {
     const Result<int64_t> version = collection_->version();
     if (!version.ok()) return version.error();
     if (*version == version_) return {};
-    const Result<std::vector<Key128>> keys = collection_->keys(embedder_.fingerprint());
-    if (!keys.ok()) return keys.error();
-    std::unordered_set<Key128, Key128Hash> gone = std::exchange(known_, {});
-    for (const Key128& key : *keys) {
-        if (gone.erase(key) == 0) {
-            const Result<std::vector<float>> vector =
-                collection_->vector(key, embedder_.fingerprint());
-            if (!vector.ok()) return vector.error();
-            if (vector->empty()) continue;
-            if (Status added = vectors_->add(kPartition, key, *vector); !added.ok()) return added;
-        }
-        known_.insert(key);
+    const auto found = collection_->vector_places(embedder_);
+    if (!found.ok()) return found.error();
+    std::unordered_set<Key128, Key128Hash> gone = known_;
+    std::vector<CollectionDatabase::VectorPlace> fresh;
+    for (const CollectionDatabase::VectorPlace& place : found->places) {
+        if (gone.erase(place.chunk) == 0) fresh.push_back(place);
     }
-    for (const Key128& key : gone) vectors_->remove(kPartition, key);
-    const Result<int64_t> n_foreign = collection_->n_without_vector(embedder_.fingerprint());
-    if (!n_foreign.ok()) return n_foreign.error();
-    n_foreign_ = *n_foreign;
+    // known_ is what the index holds at any time: reading may fail anywhere.
+    Status read = collection_->read_vectors(
+        fresh, [&](const Key128& key, std::span<const float> vector) -> Status {
+            if (Status added = vectors_->add(kPartition, key, vector); !added.ok()) return added;
+            known_.insert(key);
+            return {};
+        });
+    if (!read.ok()) return read;
+    for (const Key128& key : gone) {
+        vectors_->remove(kPartition, key);
+        known_.erase(key);
+    }
+    n_foreign_ = found->n_without;
     version_ = *version;
     return {};
 }
@@ -106,11 +108,9 @@ std::vector<Key128> CollectionSearch::ranked_by_vector(std::span<const float> qu
     return keys;
 }
 
-Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view query, size_t k) {
-    query = utf8_prefix(query, kQueryBytesMax);
-    // Before the snapshot, which keeps SQLite from tidying up: an embedder may take its time.
-    const Result<std::vector<float>> vector = embedder_.embed({&query, 1});
-    if (!vector.ok()) return vector.error();
+Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view query,
+                                                             std::span<const float> vector,
+                                                             size_t k) {
     const Result<Transaction> snapshot = collection_->snapshot();
     if (!snapshot.ok()) return snapshot.error();
     if (Status followed = follow(); !followed.ok()) return followed.error();
@@ -119,7 +119,7 @@ Result<std::vector<RetrievedChunk>> CollectionSearch::search(std::string_view qu
     Result<std::vector<Key128>> by_words = collection_->ranked_by_words(query, n_candidates);
     if (!by_words.ok()) return by_words.error();
     const std::vector<Key128> rankings[] = {*std::move(by_words),
-                                            ranked_by_vector(*vector, n_candidates)};
+                                            ranked_by_vector(vector, n_candidates)};
     std::vector<RetrievedChunk> found;
     for (const FusedRank& rank : fuse_ranks(rankings)) {
         if (found.size() == k) break;

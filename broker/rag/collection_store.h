@@ -21,7 +21,13 @@ namespace spolia {
 std::filesystem::path collection_file(const std::filesystem::path& directory,
                                       std::string_view tenant, std::string_view name);
 
-// The collections of a folder. Thread-safe; searches of one collection wait for each other.
+// Removes a collection, documents and all. What is being ingested into it at that time is lost.
+// kNotFound: there is no such collection. Others that have it open see that it is gone.
+Status remove_collection(const std::filesystem::path& directory, std::string_view tenant,
+                         const std::string& name);
+
+// The collections of a folder. Thread-safe; searches of one collection wait for each other, but not
+// for the embedder.
 class CollectionStore {
 public:
     // Borrows `embedder`. The folder need not be there yet.
@@ -38,7 +44,9 @@ public:
                                                      Database::Access access) const;
 
     // By name. Those that can't be opened are left out.
-    std::vector<CollectionInfo> list(const std::string& tenant) EXCLUDES(mutex_);
+    std::vector<CollectionInfo> list(const std::string& tenant) const;
+    // As remove_collection(), and closes it.
+    Status remove(const std::string& tenant, const std::string& collection) EXCLUDES(mutex_);
     // kNotFound: there is no such collection.
     Result<std::vector<RetrievedChunk>> retrieve(const std::string& tenant,
                                                  const std::string& collection,
@@ -52,8 +60,10 @@ private:
     struct Opened {
         Mutex mutex;
         std::unique_ptr<CollectionSearch> search PT_GUARDED_BY(mutex);  // null: not opened yet
-        std::pair<uint64_t, uint64_t> identity GUARDED_BY(mutex);       // of its file
-        int n_users = 0;  // under the store's mutex, as is last_used
+    };
+    struct Entry {
+        std::unique_ptr<Opened> opened;
+        int n_users = 0;
         uint64_t last_used = 0;
     };
     class Use;
@@ -63,11 +73,13 @@ private:
     // Those not in use, the longest unused first, until n_kept are left.
     std::vector<std::unique_ptr<Opened>> take_idle(size_t n_kept) REQUIRES(mutex_);
     Status ensure_open(Opened& opened, const Name& name) REQUIRES(opened.mutex);
+    // Whether the collection can be opened, before anything is done for it.
+    Status check_there(Opened& opened, const Name& name) EXCLUDES(opened.mutex);
 
     const std::filesystem::path directory_;
     const TextEmbedder& embedder_;
     Mutex mutex_;
-    std::map<Name, std::unique_ptr<Opened>> opened_ GUARDED_BY(mutex_);
+    std::map<Name, Entry> entries_ GUARDED_BY(mutex_);
     uint64_t clock_ GUARDED_BY(mutex_) = 0;
 };
 

@@ -78,6 +78,10 @@ public:
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
 
+    // What messages call it.
+    const std::string& name() const { return name_; }
+    // Its file was removed, or stands elsewhere now.
+    bool was_moved() const;
     // The statement must not outlive the database.
     Result<SqlStatement> prepare(std::string_view sql);
     // Statements without values and rows, separated by semicolons.

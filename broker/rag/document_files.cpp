@@ -79,11 +79,16 @@ private:
                 folders.push_back(path);
             } else if (type == fs::file_type::regular && document_format(path)) {
                 found_.files.push_back({path, path.lexically_relative(above).string()});
+            } else if (type == fs::file_type::none) {
+                leave_unread(path, unknown);
             }
         }
-        if (!error) return;
-        found_.unread.push_back(folder);
-        found_.warnings.push_back(folder.string() + ": can't be looked into: " + error.message());
+        if (error) leave_unread(folder, error);
+    }
+
+    void leave_unread(const fs::path& path, const std::error_code& error) {
+        found_.unread.push_back(path);
+        found_.warnings.push_back(path.string() + ": can't be looked into: " + error.message());
     }
 
     void judge_link(const fs::path& link) {

@@ -19,7 +19,7 @@ struct DocumentFile {
 struct DocumentWalk {
     std::vector<DocumentFile> files;            // ascending by path, each once
     std::vector<std::filesystem::path> roots;   // as paths in `files` begin
-    std::vector<std::filesystem::path> unread;  // folders that could not be looked into
+    std::vector<std::filesystem::path> unread;  // could not be looked into, so may be folders
     std::vector<std::string> warnings;
 };
 

@@ -28,6 +28,10 @@ struct HttpEmbedderOptions {
 // kOverloaded. Other failures are not tried again: kIo, or kCorrupt for an answer that does not
 // hold the vectors. Errors name the URL, and the status and words of the server; never the key.
 //
+// The fingerprint is of the URL as it is written, the model's name and the number of dimensions: a
+// server tells nothing better, since what it answers for a text may differ in the last bits from
+// call to call. The same server under another URL is another embedder.
+//
 // Of a text only the first 8,192 bytes are embedded: servers refuse what is longer than their
 // model's context. Zeros for a text of nothing but white space.
 Result<std::unique_ptr<TextEmbedder>> open_http_embedder(HttpEmbedderOptions options);

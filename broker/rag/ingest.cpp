@@ -54,6 +54,7 @@ public:
         if (!walk.ok()) return walk.error();
         n_all_ = walk->files.size();
         for (const std::string& warning : walk->warnings) warn(warning);
+        report_.n_failed += walk->unread.size();
         Status done = read_known();
         if (done.ok()) done = take_all(walk->files);
         if (done.ok()) done = remove_gone(*walk);
@@ -196,22 +197,27 @@ private:
         return {};
     }
 
-    // Chunks that another embedder was used for.
+    // Chunks that another embedder was used for. Walks over them once: somebody who ingests with
+    // that one gives them its vectors at the same time.
     Status embed_anew() {
         const Result<int64_t> n_all = collection_.n_without_vector(embedder_.fingerprint());
         if (!n_all.ok()) return n_all.error();
         n_all_ = static_cast<size_t>(*n_all);
+        int64_t row = 0;
         for (;;) {
-            const auto texts = collection_.without_vector(embedder_.fingerprint(), kTextsAtOnce);
+            const auto texts =
+                collection_.without_vector(embedder_.fingerprint(), row, kTextsAtOnce);
             if (!texts.ok()) return texts.error();
             if (texts->empty()) return {};
+            row = texts->back().row;
             std::vector<std::string_view> views;
             for (const CollectionDatabase::ChunkText& each : *texts) views.push_back(each.text);
             const Result<std::vector<float>> vectors = embedder_.embed(views);
             if (!vectors.ok()) return vectors.error();
             Status set = collection_.set_vectors(*texts, embedder_.fingerprint(), *vectors);
             if (!set.ok()) return set;
-            n_done_ = report_.n_embedded_anew += texts->size();
+            report_.n_embedded_anew += texts->size();
+            n_done_ = report_.n_embedded_anew;
             if (Status wanted = tell_progress(); !wanted.ok()) return wanted;
         }
     }

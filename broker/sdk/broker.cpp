@@ -193,6 +193,10 @@ std::vector<CollectionInfo> Broker::list_collections(const std::string& tenant) 
     return impl_->collections().list(tenant);
 }
 
+Status Broker::remove_collection(const std::string& name, const std::string& tenant) {
+    return impl_->collections().remove(tenant, name);
+}
+
 Result<Answer> Broker::ask(const Prompt& prompt, const OnText& on_text) {
     Service& service = impl_->service();
     std::unique_ptr<OutputParser> parser;

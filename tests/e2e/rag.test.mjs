@@ -116,6 +116,14 @@ test('retrieve, and chat with what was retrieved', async (t) => {
   assert.equal((await ingest(docs, cache)).removed, 1);
   const { data: left } = await server.post('/v1/retrieve', ask);
   assert.ok(left.every(({ source }) => source === 'docs/animals.md'));
+
+  const remove = [...['ingest', '--collection', 'notes', '--cache-dir', cache], '--remove'];
+  assert.equal((await run(remove)).code, 0);
+  assert.equal((await run(remove)).code, 1);
+  assert.equal((await run([...remove, docs])).code, 2, 'with paths');
+  assert.equal((await run(remove.slice(0, -1))).code, 2, 'with neither');
+  assert.equal((await server.ask('POST', '/v1/retrieve', ask)).status, 404);
+  assert.deepEqual((await server.get('/v1/collections')).data, []);
 });
 
 // An OpenAI-compatible server whose vectors say which letters a text has.

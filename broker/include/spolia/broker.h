@@ -105,6 +105,10 @@ public:
     // By name. Those that can't be opened are left out.
     std::vector<CollectionInfo> list_collections(const std::string& tenant = {});
 
+    // Removes a collection and all that is in it; its chunks' KV goes when others need the room.
+    // What is being ingested into it meanwhile is lost. kNotFound: there is none of that name.
+    Status remove_collection(const std::string& name, const std::string& tenant = {});
+
     // Answers a prompt. kContextTooLong when prompt and answer don't fit n_ctx.
     Result<Answer> ask(const Prompt& prompt, const OnText& on_text = {});
 

@@ -43,7 +43,8 @@ struct IngestReport {
     size_t n_replaced = 0;
     size_t n_unchanged = 0;  // skipped: the collection has them as they are
     size_t n_removed = 0;    // their files are gone
-    size_t n_failed = 0;     // no documents; what the collection had of them stays
+    // No documents, or folders that can't be looked into; what the collection had of them stays.
+    size_t n_failed = 0;
     // Chunks of unchanged documents whose vectors were another embedder's, and are new now.
     size_t n_embedded_anew = 0;
     uint64_t bytes_read = 0;            // of files and texts
@@ -82,7 +83,8 @@ struct ScoredChunk {
     std::string heading;   // the path of headings to it, "Title > Section"; may be empty
     std::string text;      // the heading, a blank line, and the piece: goes into prompts as it is
     // Reciprocal ranks by words (BM25) and by vectors, 1 / (60 + r) each, added up: higher is
-    // better, at most 2 / 61.
+    // better, at most 2 / 61. It tells which chunk fits better than another one of the same query,
+    // not whether any fits.
     double score = 0;
     bool warm = false;  // its KV is in memory or on disk
 };
@@ -125,7 +127,8 @@ public:
     virtual Result<std::vector<DocumentInfo>> documents() const = 0;
     virtual Result<CollectionSize> size() const = 0;
 
-    // The k (1 to 64) chunks that fit a query best; fewer where no others share anything with it.
+    // The k (1 to 64) chunks that fit a query best; nearly always k where there are so many, as
+    // some vector is always the nearest, whatever the query.
     // kInvalidArgument: an empty query, or another k. kUnsupported: chunks have vectors of another
     // embedder than the broker's; to ingest or add anything gives them new ones.
     virtual Result<std::vector<ScoredChunk>> retrieve(

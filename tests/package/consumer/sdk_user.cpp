@@ -22,6 +22,7 @@ spolia::Status answer(const spolia::BrokerOptions& options) {
     prompt.messages = {{"user", {"Who swims?"}}};
     prompt.tokens_max = 4;
     if (const auto put = spolia::add_context(prompt, *chunks); !put.ok()) return put;
+    if (const auto removed = (*broker)->remove_collection("notes"); !removed.ok()) return removed;
     const auto answer = (*broker)->ask(prompt);
     return answer.ok() ? spolia::Status() : answer.error();
 }

@@ -1,5 +1,6 @@
 #include "broker/rag/ingest.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -121,15 +122,56 @@ TEST_F(IngestTest, EmbedsAnewForAnotherEmbedder) {
     EXPECT_EQ(report.n_unchanged, 1u);
     EXPECT_EQ(*collection_->n_without_vector(other.fingerprint()), 0);
     EXPECT_EQ(*collection_->n_without_vector(embedder_.fingerprint()), 3);
-    const auto keys = collection_->keys(other.fingerprint());
-    ASSERT_EQ(keys->size(), 3u);
-    for (const Key128& key : *keys) {
+    const auto places = collection_->vector_places(other.fingerprint())->places;
+    size_t n_read = 0;
+    const auto check = [&](const Key128& key, std::span<const float> vector) -> Status {
         const std::string text = (*collection_->chunk(key))->text;
         const std::string_view view = text;
-        EXPECT_EQ(*collection_->vector(key, other.fingerprint()), *other.embed({&view, 1}));
-    }
+        EXPECT_EQ(std::vector(vector.begin(), vector.end()), *other.embed({&view, 1}));
+        ++n_read;
+        return {};
+    };
+    ASSERT_TRUE(collection_->read_vectors(places, check).ok());
+    EXPECT_EQ(n_read, 3u);
     EXPECT_EQ(take_with(other).n_embedded_anew, 0u);
     EXPECT_EQ(take().n_embedded_anew, 3u) << "and back";
+}
+
+// An embedder that finds its vectors replaced by somebody's who ingests with another one.
+class ContestedEmbedder final : public TextEmbedder {
+public:
+    explicit ContestedEmbedder(fs::path file) : file_(std::move(file)) {}
+
+    int32_t n_dims() const override { return ours_.n_dims(); }
+    Key128 fingerprint() const override { return ours_.fingerprint(); }
+    Result<std::vector<float>> embed(std::span<const std::string_view> texts) const override {
+        if (++n_calls > 9) return Error{ErrorCode::kInternal, "will it never end?"};
+        const auto collection = CollectionDatabase::open(file_, Database::Access::kExisting, "c");
+        const auto all = (*collection)->without_vector(theirs_.fingerprint(), 0, 999);
+        std::vector<std::string_view> views;
+        for (const auto& each : *all) views.push_back(each.text);
+        const Status set =
+            (*collection)->set_vectors(*all, theirs_.fingerprint(), *theirs_.embed(views));
+        EXPECT_TRUE(set.ok()) << set.error().message;
+        return ours_.embed(texts);
+    }
+
+    mutable int n_calls = 0;
+
+private:
+    const fs::path file_;
+    const test::WordEmbedder ours_{5}, theirs_{7};
+};
+
+TEST_F(IngestTest, EndsBesideAnotherEmbedder) {
+    std::vector<TextDocument> texts;
+    for (int i = 0; i < 600; ++i) texts.push_back({std::to_string(i), "Otters swim."});
+    take_texts(texts);
+    const ContestedEmbedder contested(folder_.path / "c.db");
+    const auto report = ingest_texts(*collection_, contested, {}, {});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    EXPECT_EQ(report->n_embedded_anew, 600u);
+    EXPECT_EQ(contested.n_calls, 3);
 }
 
 TEST_F(IngestTest, RemovesOnlyBelowWhatIsNamed) {
@@ -166,6 +208,24 @@ TEST_F(IngestTest, KeepsWhatItHadOfFilesThatCantBeRead) {
     EXPECT_EQ(report.n_removed, 0u);
     EXPECT_TRUE(warned("a.txt: it is no text"));
     EXPECT_EQ(collection_->ranked_by_words("otters", 5)->size(), 1u);
+}
+
+// Its path is too long to be opened, whoever tries.
+TEST_F(IngestTest, CountsFoldersThatCantBeLookedInto) {
+    write("a.txt", "Otters swim.");
+    const std::string name(200, 'x');
+    int folder = ::open(docs_.c_str(), O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 25; ++i) {
+        ASSERT_EQ(::mkdirat(folder, name.c_str(), 0700), 0);
+        const int next = ::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY);
+        ::close(folder);
+        folder = next;
+    }
+    ::close(folder);
+    const IngestReport report = take();
+    EXPECT_EQ(report.n_added, 1u);
+    EXPECT_EQ(report.n_failed, 1u);
+    EXPECT_TRUE(warned("can't be looked into"));
 }
 
 TEST_F(IngestTest, FollowsNoLinks) {
@@ -278,7 +338,7 @@ TEST_F(IngestTest, GivesTextsTheVectorsOfItsEmbedder) {
     const auto report = ingest_texts(*collection_, other, {}, {});
     ASSERT_TRUE(report.ok()) << report.error().message;
     EXPECT_EQ(report->n_embedded_anew, 1u);
-    EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
+    EXPECT_EQ(collection_->vector_places(other.fingerprint())->places.size(), 1u);
 }
 
 TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
@@ -291,7 +351,7 @@ TEST_F(IngestTest, MakesVectorsOfAnotherEmbedderAnew) {
     const auto report = ingest_files(*collection_, other, paths, silent);
     ASSERT_TRUE(report.ok());
     EXPECT_EQ(report->n_unchanged, 1u);
-    EXPECT_EQ(collection_->keys(other.fingerprint())->size(), 1u);
+    EXPECT_EQ(collection_->vector_places(other.fingerprint())->places.size(), 1u);
 }
 
 }  // namespace

@@ -93,6 +93,15 @@ TEST_F(RetrieveHandlers, KeepTenantsApart) {
     EXPECT_EQ(ours["data"][0]["chunks"], 2);
 }
 
+TEST_F(RetrieveHandlers, DeleteCollections) {
+    EXPECT_EQ(respond("DELETE", "/v1/collections/notes", "", "key-b").status, 404);
+    EXPECT_EQ(respond("DELETE", "/v1/collections/..", "").status, 400);
+    EXPECT_EQ(respond("POST", "/v1/retrieve", kQuery).status, 200);
+    EXPECT_EQ(respond("DELETE", "/v1/collections/notes", "").status, 204);
+    EXPECT_EQ(respond("POST", "/v1/retrieve", kQuery).status, 404);
+    EXPECT_EQ(respond("DELETE", "/v1/collections/notes", "").status, 404);
+}
+
 TEST_F(RetrieveHandlers, FillChatsAndPlans) {
     const std::string body = R"({"messages":[{"role":"user","content":"Who flies? A heron?"}],
         "spolia":{"retrieve":{"collection":"notes","k":1}}})";
