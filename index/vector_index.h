@@ -31,7 +31,7 @@ struct VectorIndexOptions {
     // Of one partition. add() refuses more.
     size_t partition_max = size_t{1} << 22;
     // That a search of a graph looks at closely: more is slower and finds more.
-    size_t search_width = 96;
+    size_t search_width = 80;
     // That build graphs, in the background.
     int build_threads = 1;
     // Of vectors, in all partitions. Those beyond lie on disk beside `file`, and add() refuses them
