@@ -18,6 +18,8 @@ namespace spolia {
 // and neither connections nor the engine shall wait for it. Thread-safe.
 class CollectionService {
 public:
+    static constexpr size_t kThreads = 2;
+
     CollectionService(const std::filesystem::path& directory,
                       std::unique_ptr<TextEmbedder> embedder);
     ~CollectionService();  // finishes what runs, drops what waits
@@ -30,7 +32,6 @@ public:
     Status run(std::function<void()> work) EXCLUDES(mutex_);
 
 private:
-    static constexpr size_t kThreads = 2;
     static constexpr size_t kWaitingMax = 256;
 
     void work() EXCLUDES(mutex_);

@@ -1,4 +1,5 @@
 #include <future>
+#include <latch>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -152,6 +153,16 @@ TEST_F(RetrieveHandlers, SearchOnThreadsOfTheirOwnHoweverTheFieldIsWritten) {
 TEST_F(RetrieveHandlers, RefuseWhatWouldWaitTooLong) {
     std::promise<void> promise;
     const std::shared_future<void> go_on = promise.get_future().share();
+    // A thread that has yet to begin would make room in a full queue.
+    std::latch begun(CollectionService::kThreads);
+    for (size_t i = 0; i < CollectionService::kThreads; ++i) {
+        const Status queued = collections_.run([go_on, &begun] {
+            begun.count_down();
+            go_on.wait();
+        });
+        EXPECT_TRUE(queued.ok());
+    }
+    begun.wait();
     while (collections_.run([go_on] { go_on.wait(); }).ok()) {}
     EXPECT_EQ(respond("POST", "/v1/chat/completions", kChat).status, 429);
     promise.set_value();
