@@ -55,7 +55,7 @@ Result<std::unique_ptr<LlamaEngine>> open_engine(const ModelConfig& config,
                  engine.error().message + "; lower --ctx-size or --parallel, or else --ubatch"};
 }
 
-Result<LocalStack> open_local_stack(const Config& config) {
+Result<LocalStack> open_local_stack(const Config& config, const ServedElsewhere& elsewhere) {
     if (config.model.path.empty()) {
         return Error{ErrorCode::kInvalidArgument,
                      "no model: name a GGUF file with --model, SPOLIA_MODEL or model.path"};
@@ -68,11 +68,12 @@ Result<LocalStack> open_local_stack(const Config& config) {
     if (!model.ok()) return model.error();
     stack.model = *std::move(model);
 
-    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(stack.model->get(), "");
+    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(stack.model->get(), elsewhere.chat_template);
     if (!text.ok()) return text.error();
     Result<std::unique_ptr<LlamaEngine>> engine = open_engine(config.model, *stack.model);
     if (!engine.ok()) return engine.error();
     ServiceOptions options = service_options(config, (*engine)->info());
+    options.busy_elsewhere = elsewhere.busy;
     Result<std::unique_ptr<Service>> service =
         open_service(*std::move(engine), *std::move(text), std::move(options));
     if (!service.ok()) return service.error();

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "adapters/llama/llama_engine.h"
 #include "adapters/llama/model.h"
@@ -21,7 +23,13 @@ struct LocalStack {
 Result<std::unique_ptr<LlamaEngine>> open_engine(const ModelConfig& config,
                                                  const LlamaModel& model);
 
+// What a stack needs to know of a llama-server that it composes prompts for.
+struct ServedElsewhere {
+    std::string chat_template;   // that the server uses; empty: the model's own
+    std::function<bool()> busy;  // see ServiceOptions::busy_elsewhere
+};
+
 // Loads the model, which may take minutes.
-Result<LocalStack> open_local_stack(const Config& config);
+Result<LocalStack> open_local_stack(const Config& config, const ServedElsewhere& elsewhere = {});
 
 }  // namespace spolia

@@ -44,6 +44,7 @@ std::string_view to_string(FinishReason reason) {
         case FinishReason::kLength: return "length";
         case FinishReason::kToolCalls: return "tool_calls";
         case FinishReason::kCancelled: return "cancelled";
+        case FinishReason::kDeclined: return "declined";
     }
     return "stop";
 }

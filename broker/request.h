@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "adapters/text_model.h"
+#include "index/result.h"
 #include "index/segment.h"
 #include "index/token.h"
 #include "spolia/receipt.h"
@@ -40,6 +42,15 @@ struct ReuseOptions {
     std::string agent;                      // whose defaults apply; must be in the configuration
 };
 
+// Of a prompt whose rows are wanted elsewhere, and no answer: see GenerateSink::on_rows().
+struct Handover {
+    // What the prompt would take there if it were computed there, ms; as long as here where it is
+    // not known. Where composing it here is no faster nothing is computed, and the generation ends
+    // with kDeclined.
+    std::optional<double> elsewhere_ms;
+    bool always = false;  // computed here whatever it takes
+};
+
 // A prompt to continue, ready for the engine: text is already rendered and tokenized.
 struct GenerateRequest {
     std::string id;      // "chatcmpl-..." or "cmpl-..."
@@ -51,6 +62,7 @@ struct GenerateRequest {
     GrammarSpec grammar;
     std::vector<std::string> stops;
     int32_t tokens_max = -1;  // < 0: up to the context's end
+    std::optional<Handover> handover;
 };
 
 std::string_view to_string(FinishReason reason);
@@ -63,12 +75,23 @@ struct GenerateOutcome {
     Receipt receipt;
 };
 
+// The rows of a prompt that was just put in place. Borrowed for a call on the engine thread.
+class PromptRows {
+public:
+    virtual ~PromptRows() = default;
+    virtual int32_t n_rows() const = 0;
+    // The first rows of a layer, K at their positions; as many as there is room for.
+    virtual Status copy(int32_t layer, std::span<uint16_t> k, std::span<uint16_t> v) const = 0;
+};
+
 // Takes the events of one generation, all on the engine thread and in this order: on_start, any
 // number of on_text, then exactly one of on_done and on_error (which may also come first). Must
 // return quickly: it hands over to another thread and never waits.
 class GenerateSink {
 public:
     virtual ~GenerateSink() = default;
+    // Where a handover is asked for, before on_start. What fails in it is the sink's to remember.
+    virtual void on_rows(const PromptRows&) {}
     // The prompt is in place; the first token follows.
     virtual void on_start(const Receipt& receipt) = 0;
     // Valid UTF-8, without stop words; `token` is the last one in it.

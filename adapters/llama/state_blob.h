@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "adapters/kv_state.h"
 #include "index/result.h"
 #include "reuse/kv_layout.h"
 
@@ -12,14 +13,8 @@ struct llama_context;
 
 namespace spolia {
 
-// A sequence's state in the form that llama_state_seq_set_data() reads, for KV caches with
-// untransposed half floats. Little endian:
-//
-//   u32 magic 0xaf143cd8, i32 sequence
-//   u32 n_stream, then per stream: u32 cells; nothing more for empty streams
-//   per cell: i32 position, u32 1, i32 sequence
-//   u32 v_trans = 0, u32 n_layer
-//   per layer: i32 type (f16 = 1), u64 row bytes, K rows; then the same for V
+// A sequence's state as llama_state_seq_set_data() reads it: u32 magic 0xaf143cd8, i32 sequence, then
+// what KvStateForm describes.
 //
 // The one staging copy of a sequence's KV: blocks are rotated into it and llama.cpp copies it into
 // its cache. Kept between requests, grown when needed.
@@ -31,7 +26,7 @@ public:
     // kOutOfMemory when the buffer can't grow.
     Status reset(int32_t n_rows);
 
-    int32_t n_rows() const { return n_rows_; }
+    int32_t n_rows() const { return form_.n_rows(); }
     // All rows of one layer, row-major, n_rows x k_dim (v_dim) half floats; 2-byte aligned only.
     std::span<uint16_t> k(int32_t layer);
     std::span<uint16_t> v(int32_t layer);
@@ -50,14 +45,9 @@ public:
     Status parse(std::span<const std::byte> state, int32_t n_rows);
 
 private:
-    size_t k_begin(int32_t layer) const;
-    size_t v_begin(int32_t layer) const;
-    void write_header();
-
     KvLayout layout_;
     int32_t n_stream_;
-    int32_t n_rows_ = 0;
-    size_t header_bytes_ = 0;
+    KvStateForm form_;  // of what follows the head
     size_t size_ = 0;
     size_t capacity_ = 0;
     std::unique_ptr<std::byte[]> bytes_;

@@ -53,6 +53,7 @@ struct Generation {
     std::shared_ptr<GenerateSink> sink;
     int32_t tokens_max = -1;
     bool ignore_end = false;
+    std::optional<Handover> handover;
     Clock::time_point submitted = Clock::now();
 
     int32_t sequence = -1;

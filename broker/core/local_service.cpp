@@ -85,8 +85,9 @@ public:
             std::move(prompt).value(), std::move(sampler).value(), std::move(request.stops));
         generation->request_id = std::move(request.id);
         generation->sink = std::move(sink);
-        generation->tokens_max = request.tokens_max;
+        generation->tokens_max = request.handover ? 0 : request.tokens_max;
         generation->ignore_end = request.sampling.ignore_eos;
+        generation->handover = request.handover;
         Result<GenerationId> id = scheduler_.submit(std::move(generation));
         if (id) ++n_requests_;
         return id;

@@ -39,6 +39,14 @@ void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& re
     receipt.compute_ms = ms_of(report.compute_us);
 }
 
+// Of a prompt that is wanted elsewhere. What was never measured is tried.
+bool worth_composing(const PromptPlan& plan, const Handover& handover) {
+    if (handover.always) return true;
+    if (plan.blocks.empty() && plan.n_keep == 0) return false;
+    const double elsewhere_ms = handover.elsewhere_ms.value_or(plan.dense_ms);
+    return elsewhere_ms <= 0 || plan.chosen_ms < elsewhere_ms;
+}
+
 Residence nothing_resident(const Key128&, std::span<const Token>) {
     return Residence::kUnavailable;
 }
@@ -74,7 +82,7 @@ PlanInput plan_input(const PreparedPrompt& prompt, int32_t n_held, const Engine&
             .by_cost = options.reuse_by_cost};
 }
 
-Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
+Result<PromptFiller::Outcome> PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     const PreparedPrompt& prompt = generation.prompt;
     const Clock::time_point begin = Clock::now();
     std::optional<SequenceTable::Match> match;
@@ -88,6 +96,10 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
     const PlanInput input = plan_input(prompt, match->n_exact, engine_, *anchors, options_);
     PinnedPlan pinned = plan_and_pin(input, prompt);
     learn_from(pinned.serving.plan, prompt);
+    if (generation.handover && !worth_composing(pinned.serving.plan, *generation.handover)) {
+        decline(generation, pinned.serving);
+        return Outcome::kDeclined;
+    }
     start(generation, pinned.serving, begin);
     double ticks_ms = 0;
     const PrefillTick timed_tick = [&] {
@@ -118,7 +130,14 @@ Status PromptFiller::fill(Generation& generation, const PrefillTick& tick) {
         return std::move(report).error();
     }
     settle(generation, pinned, *report, ticks_ms);
-    return {};
+    return Outcome::kFilled;
+}
+
+void PromptFiller::decline(Generation& generation, const ServingPlan& serving) {
+    generation.sequence = -1;
+    generation.receipt = start_receipt(serving, generation.prompt.policy);
+    generation.receipt.policy = "dense";
+    generation.receipt.n_computed = generation.receipt.n_prompt;
 }
 
 void PromptFiller::start(Generation& generation, const ServingPlan& serving,

@@ -31,9 +31,11 @@ public:
                  const ServiceOptions& options)
         : engine_(engine), store_(store), state_(state), anchors_(anchors), options_(options) {}
 
+    enum class Outcome : uint8_t { kFilled, kDeclined };
     // Some sequence must be idle. Afterwards generation.sequence is busy and holds the prompt, and
-    // the receipt says how. On failure no sequence is taken.
-    Status fill(Generation& generation, const PrefillTick& tick);
+    // the receipt says how. On failure no sequence is taken, nor where a handover is declined: then
+    // the receipt has what was planned.
+    Result<Outcome> fill(Generation& generation, const PrefillTick& tick);
 
 private:
     struct PinnedPlan {
@@ -43,6 +45,7 @@ private:
     };
 
     void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
+    static void decline(Generation& generation, const ServingPlan& serving);
     PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt,
                             size_t first_rung = 0);
     bool in_doubt(int32_t sequence, const ServingPlan& serving) const;

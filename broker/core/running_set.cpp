@@ -6,6 +6,26 @@
 
 namespace spolia {
 
+namespace {
+
+class RowsInPlace final : public PromptRows {
+public:
+    RowsInPlace(const Engine& engine, const Generation& generation)
+        : engine_(engine), generation_(generation) {}
+    int32_t n_rows() const override {
+        return static_cast<int32_t>(generation_.prompt.tokens.size());
+    }
+    Status copy(int32_t layer, std::span<uint16_t> k, std::span<uint16_t> v) const override {
+        return engine_.read_rows(generation_.sequence, layer, k, v);
+    }
+
+private:
+    const Engine& engine_;
+    const Generation& generation_;
+};
+
+}  // namespace
+
 void RunningSet::start(std::unique_ptr<Generation> generation) {
     Generation& started = *generation;
     std::optional<Token> first;
@@ -19,6 +39,7 @@ void RunningSet::start(std::unique_ptr<Generation> generation) {
         MutexLock lock(state_.mutex);
         state_.receipts.add(started.prompt.tenant, started.request_id, started.receipt);
     }
+    if (started.handover) started.sink->on_rows(RowsInPlace(engine_, started));
     started.sink->on_start(started.receipt);
     const std::optional<FinishReason> ended =
         first ? take(started, *first) : std::optional(FinishReason::kLength);

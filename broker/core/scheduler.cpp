@@ -1,10 +1,24 @@
 #include "broker/core/scheduler.h"
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 
 namespace spolia {
+namespace {
+
+// How often to ask whether what is busy elsewhere still is.
+constexpr std::chrono::milliseconds kLookElsewhere{50};
+
+// At most an hour.
+Clock::time_point later(Clock::time_point time, double ms) {
+    constexpr double kMsMax = 3'600'000;
+    return time + std::chrono::microseconds(static_cast<int64_t>(1e3 * std::min(ms, kMsMax)));
+}
+
+}  // namespace
 
 Scheduler::Scheduler(Engine& engine, const TextModel& text, BlockStore& store,
                      ChunkRegistry& registry, CoreState& state, AnchorKeeper& anchors,
@@ -89,13 +103,20 @@ void Scheduler::run() {
 }
 
 bool Scheduler::wait_for_work() {
-    const bool busy = !running_.empty() || background_.has_work();
+    const bool rests = background_rests();
+    const bool busy = !running_.empty() || (background_.has_work() && !rests);
     if (!busy) anchors_.save(false);
+    std::optional<Clock::time_point> next;
+    if (rests || (busy_elsewhere() && !shadows_.empty())) {
+        next = Clock::now() + kLookElsewhere;
+    } else if (!shadows_.empty()) {
+        next = next_shadow_at_;
+    }
     MutexLock lock(mutex_);
     while (!busy && !stopping_ && waiting_.empty() && cancels_.empty() && !put_arrived_) {
-        if (shadows_.empty()) {
+        if (!next) {
             wake_.wait(mutex_);
-        } else if (!wake_.wait_until(mutex_, next_shadow_at_)) {
+        } else if (!wake_.wait_until(mutex_, *next)) {
             break;
         }
     }
@@ -113,7 +134,7 @@ void Scheduler::process_cancels() {
         if (id == filling_) {
             filling_cancelled_ = true;
         } else if (std::unique_ptr<Generation> generation = take_waiting(id)) {
-            end_unstarted(*generation);
+            end_unstarted(*generation, FinishReason::kCancelled);
         } else {
             running_.cancel(id);
         }
@@ -143,13 +164,16 @@ void Scheduler::serve(std::unique_ptr<Generation> generation) {
     filling_ = generation->id;
     filling_cancelled_ = false;
     Clock::time_point batch_begin = Clock::now();
-    const Status filled = filler_.fill(*generation, [&] { return tick(batch_begin); });
+    const Result<PromptFiller::Outcome> filled =
+        filler_.fill(*generation, [&] { return tick(batch_begin); });
     filling_ = 0;
-    if (filled) {
+    if (filled && *filled == PromptFiller::Outcome::kDeclined) {
+        end_unstarted(*generation, FinishReason::kDeclined);
+    } else if (filled) {
         shadows_.offer(*generation);
         running_.start(std::move(generation));
     } else if (filled.error().code == ErrorCode::kCancelled) {
-        end_unstarted(*generation);
+        end_unstarted(*generation, FinishReason::kCancelled);
     } else {
         metrics_.request_failed(filled.error().code);
         generation->sink->on_error(filled.error());
@@ -164,7 +188,17 @@ bool Scheduler::tick(Clock::time_point& batch_begin) {
     return true;
 }
 
+bool Scheduler::busy_elsewhere() const {
+    return options_.busy_elsewhere && options_.busy_elsewhere();
+}
+
+bool Scheduler::background_rests() const {
+    return running_.empty() && background_.has_work() && !background_.has_puts() &&
+           Clock::now() < next_background_at_ && busy_elsewhere();
+}
+
 bool Scheduler::background_due() const {
+    if (background_rests()) return false;
     if (running_.empty() || background_.has_puts()) return background_.has_work();
     return options_.background_share > 0 && background_credit_ms_ >= 0 && background_.has_work();
 }
@@ -173,6 +207,9 @@ void Scheduler::do_background() {
     const Clock::time_point begin = Clock::now();
     background_.step([this] { return !holds_up(); });
     const double ms = ms_between(begin, Clock::now());
+    if (options_.background_share > 0) {
+        next_background_at_ = later(Clock::now(), ms * (1 / options_.background_share - 1));
+    }
     if (running_.empty()) return;
     background_credit_ms_ -= ms;
     running_.run_for(ms * options_.decode_share);
@@ -184,17 +221,15 @@ void Scheduler::earn_background(double busy_ms) {
 }
 
 bool Scheduler::shadow_due() const {
-    return running_.empty() && !shadows_.empty() && Clock::now() >= next_shadow_at_;
+    return running_.empty() && !shadows_.empty() && Clock::now() >= next_shadow_at_ &&
+           !busy_elsewhere();
 }
 
 void Scheduler::do_shadow() {
-    constexpr double kPauseMsMax = 3'600'000;
     const Clock::time_point begin = Clock::now();
     shadows_.step([this] { return !wanted(); });
     const Clock::time_point end = Clock::now();
-    const double pause_ms =
-        std::min(ms_between(begin, end) * (1 / options_.shadow_time - 1), kPauseMsMax);
-    next_shadow_at_ = end + std::chrono::microseconds(static_cast<int64_t>(1e3 * pause_ms));
+    next_shadow_at_ = later(end, ms_between(begin, end) * (1 / options_.shadow_time - 1));
 }
 
 bool Scheduler::wanted() const {
@@ -213,11 +248,11 @@ bool Scheduler::holds_up() const {
     return stopping_ || (idle && !waiting_.empty());
 }
 
-void Scheduler::end_unstarted(Generation& generation) {
+void Scheduler::end_unstarted(Generation& generation, FinishReason reason) {
     generation.receipt.n_prompt = static_cast<int32_t>(generation.prompt.tokens.size());
     generation.receipt.fidelity = to_string(generation.prompt.policy.fidelity);
     GenerateOutcome outcome;
-    outcome.finish = FinishReason::kCancelled;
+    outcome.finish = reason;
     outcome.receipt = generation.receipt;
     metrics_.request_done(outcome);
     generation.sink->on_done(outcome);
@@ -230,7 +265,7 @@ void Scheduler::end_all() {
         waiting.swap(waiting_);
     }
     running_.cancel_all();
-    for (const auto& generation : waiting) end_unstarted(*generation);
+    for (const auto& generation : waiting) end_unstarted(*generation, FinishReason::kCancelled);
     background_.stop();
     shadows_.save();
     anchors_.save(true);

@@ -59,7 +59,10 @@ private:
     std::unique_ptr<Generation> take_waiting(GenerationId id) EXCLUDES(mutex_);
     void serve(std::unique_ptr<Generation> generation);
     bool tick(Clock::time_point& batch_begin);
+    bool busy_elsewhere() const;
     bool background_due() const;
+    // Background work has had its share of the time of what is busy elsewhere.
+    bool background_rests() const;
     void do_background();
     void earn_background(double busy_ms);
     bool shadow_due() const;
@@ -68,7 +71,7 @@ private:
     bool has_idle_sequence() const;
     // Whether background work holds up a request that could begin now, or the end.
     bool holds_up() const EXCLUDES(mutex_);
-    void end_unstarted(Generation& generation);
+    void end_unstarted(Generation& generation, FinishReason reason);
     void end_all();
 
     // Cancellations that wait for the engine thread; far more than there can be generations.
@@ -88,6 +91,8 @@ private:
     bool filling_cancelled_ = false;
     // Time background work may take from running generations; spent in advance.
     double background_credit_ms_ = 0;
+    // See background_rests().
+    Clock::time_point next_background_at_ = Clock::now();
     // Shadows pause so long after each that they take their share of all time, idle or not.
     Clock::time_point next_shadow_at_ = Clock::now();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "anchors/anchor_pool.h"
@@ -33,6 +34,9 @@ struct ServiceOptions {
     // Time that chunks and pages may take from running generations, as a share of theirs: without
     // any, a server that is never idle would never have anything to reuse.
     double background_share = 0.1;
+    // Whether another process on this machine generates for requests of ours: it is treated as a
+    // running generation. Empty: none ever does. Any thread.
+    std::function<bool()> busy_elsewhere;
 
     // Guarded requests that are computed a second time, in idle time, to compare: this share of
     // those served by a rung that has proven itself, or dense though it might serve.

@@ -59,7 +59,7 @@ Result<TeamCall> TeamWay::call(const QualityPrompt& prompt, size_t, std::span<co
     Result<std::unique_ptr<Generation>> prepared = prepare(prompt);
     if (!prepared) return std::move(prepared).error();
     Generation& generation = **prepared;
-    if (Status filled = filler_.fill(generation, [] { return true; }); !filled) {
+    if (const auto filled = filler_.fill(generation, [] { return true; }); !filled) {
         return filled.error();
     }
     TeamCall call{.receipt = generation.receipt, .logits = {}, .output = {}};

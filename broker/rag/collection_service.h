@@ -1,16 +1,14 @@
 #pragma once
 
-#include <deque>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <thread>
-#include <vector>
 
 #include "broker/rag/collection_store.h"
+#include "broker/worker_pool.h"
 #include "index/result.h"
 #include "index/text_embedder.h"
-#include "index/thread_annotations.h"
 
 namespace spolia {
 
@@ -22,28 +20,18 @@ public:
 
     CollectionService(const std::filesystem::path& directory,
                       std::unique_ptr<TextEmbedder> embedder);
-    ~CollectionService();  // finishes what runs, drops what waits
-    CollectionService(const CollectionService&) = delete;
-    CollectionService& operator=(const CollectionService&) = delete;
 
     CollectionStore& store() { return store_; }
 
     // Does some work on one of the threads. kOverloaded when too much waits; then it is never done.
-    Status run(std::function<void()> work) EXCLUDES(mutex_);
+    Status run(std::function<void()> work) { return workers_.run(std::move(work)); }
 
 private:
     static constexpr size_t kWaitingMax = 256;
 
-    void work() EXCLUDES(mutex_);
-
     const std::unique_ptr<TextEmbedder> embedder_;
     CollectionStore store_;
-
-    Mutex mutex_;
-    CondVar wake_;
-    std::deque<std::function<void()>> waiting_ GUARDED_BY(mutex_);
-    bool stopped_ GUARDED_BY(mutex_) = false;
-    std::vector<std::thread> threads_;
+    WorkerPool workers_;  // last, so that its threads end first
 };
 
 }  // namespace spolia

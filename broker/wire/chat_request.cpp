@@ -217,11 +217,12 @@ int32_t count_tokens_of(std::span<const RetrievedChunk> chunks, const TokenizedT
 
 }  // namespace
 
-Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& context) {
+Parsed<ParsedRequest> parse_chat_object(const Json& json, const RequestContext& context,
+                                        ReadOptions read) {
     ParsedRequest request;
     request.surface = Surface::kChat;
     Fields body(json);
-    read_options(body, context, request);
+    read(body, context, request);
     ChatRequest chat = read_chat(body);
     if (!body.ok()) return body.fault();
     std::vector<RetrievedChunk> chunks;

@@ -67,11 +67,12 @@ void refuse_fields(Fields& body) {
 
 }  // namespace
 
-Parsed<ParsedRequest> parse_completion_object(const Json& json, const RequestContext& context) {
+Parsed<ParsedRequest> parse_completion_object(const Json& json, const RequestContext& context,
+                                              ReadOptions read) {
     ParsedRequest request;
     request.surface = Surface::kCompletion;
     Fields body(json);
-    read_options(body, context, request);
+    read(body, context, request);
     refuse_fields(body);
     if (const std::string* grammar = body.string("grammar")) {
         request.generate.grammar.grammar = *grammar;

@@ -185,17 +185,21 @@ ApiError prompt_error(const Error& error, const char* param) {
     return result;
 }
 
+void read_prompt_options(Fields& body, const RequestContext& context, ParsedRequest& request) {
+    request.generate.id = new_id(request.surface);
+    read_reuse(body, request);
+    request.generate.tenant = tenant_salt(context.tenant, read_cache_salt(body));
+}
+
 void read_options(Fields& body, const RequestContext& context, ParsedRequest& request) {
     GenerateRequest& generate = request.generate;
-    generate.id = new_id(request.surface);
+    read_prompt_options(body, context, request);
     read_model(body, context);
     refuse_unsupported(body);
     read_stream(body, request);
     read_tokens_max(body, generate);
     read_stops(body, generate.stops);
     read_sampling(body, context.text.n_vocab(), generate.sampling);
-    read_reuse(body, request);
-    generate.tenant = tenant_salt(context.tenant, read_cache_salt(body));
     // A hint for the routing of requests, which a single engine has no use for.
     (void)body.string("prompt_cache_key");
 }

@@ -90,6 +90,9 @@ public:
                                                      std::span<const Token> tokens,
                                                      const PrefillTick& tick) override;
     Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) override;
+    // A row's K begins with its state.
+    Status read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+                     std::span<uint16_t> v) const override;
     std::span<const Token> sink_prefix() const override { return options_.sink_prefix; }
 
     // The states that dense compute leaves.

@@ -15,7 +15,13 @@ enum class Fidelity : uint8_t {
     kFast,     // KV of known chunks anywhere, with a fixed share recomputed; no guarantee
 };
 
-enum class FinishReason : uint8_t { kStop, kLength, kToolCalls, kCancelled };
+enum class FinishReason : uint8_t {
+    kStop,
+    kLength,
+    kToolCalls,
+    kCancelled,
+    kDeclined,  // of a prompt that another server asked for and had better compute itself
+};
 
 // Why reuse fell short for some tokens of a prompt.
 struct Miss {

@@ -1,0 +1,153 @@
+#include "adapters/llama_server/slot_probe.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "index/whole_file.h"
+
+namespace spolia {
+namespace {
+
+struct Removed {
+    std::filesystem::path path;
+    ~Removed() {
+        std::error_code ignored;
+        std::filesystem::remove(path, ignored);
+    }
+};
+
+// Names that no other spolia on this machine has.
+std::string probe_name(std::string_view what) {
+    return "spolia-" + std::to_string(getpid()) + "-probe-" + std::string(what) + ".bin";
+}
+
+Error no_such_form(const std::string& what) { return {ErrorCode::kUnsupported, what}; }
+
+Result<SlotFile> check_saved(std::string_view bytes, const KvLayout& layout,
+                             std::span<const Token> tokens) {
+    Result<SlotFile> file = parse_slot_file(std::as_bytes(std::span(bytes)), layout);
+    if (!file) return file.error();
+    // The one token that was sampled is not in the cache.
+    if (file->tokens.size() < tokens.size() ||
+        !std::ranges::equal(std::span(file->tokens).first(tokens.size()), tokens)) {
+        return no_such_form("llama-server saved a slot with other tokens than it was given");
+    }
+    const auto& positions = file->state.positions;
+    if (positions.size() < tokens.size()) {
+        return no_such_form("llama-server saved a slot without some of its rows");
+    }
+    for (size_t i = 0; i < positions.size(); ++i) {
+        if (positions[i] == static_cast<int32_t>(i)) continue;
+        return no_such_form("llama-server saved a slot's rows in another order than the tokens'");
+    }
+    return file;
+}
+
+// The first rows of a saved slot, as if they were ours.
+Status write_copy(SlotFileWriter& writer, std::string_view saved, const SlotFile& file,
+                  const KvLayout& layout, std::span<const Token> tokens) {
+    if (Status begun = writer.begin(tokens); !begun) return begun;
+    const char* state = saved.data() + file.state_begin;
+    for (int32_t layer = 0; layer < layout.n_layer; ++layer) {
+        const auto index = static_cast<size_t>(layer);
+        std::memcpy(writer.k(layer).data(), state + file.state.k[index],
+                    writer.k(layer).size_bytes());
+        std::memcpy(writer.v(layer).data(), state + file.state.v[index],
+                    writer.v(layer).size_bytes());
+    }
+    return {};
+}
+
+// How many of the tokens a slot gives without computing them.
+Result<int32_t> cached(const LlamaServerClient& server, int32_t slot,
+                       std::span<const Token> tokens) {
+    const Result<ServerTimings> timings = server.complete(slot, tokens);
+    if (!timings) return timings.error();
+    return timings->cache_n;
+}
+
+Status check_restored(const LlamaServerClient& server, int32_t slot, const std::string& name,
+                      std::span<const Token> tokens) {
+    const Result<int32_t> restored = server.restore_slot(slot, name);
+    if (!restored) return restored.error();
+    const Result<int32_t> n_cached = cached(server, slot, tokens);
+    if (!n_cached) return n_cached.error();
+    // The last token of a full match is computed for its logits.
+    if (*n_cached >= static_cast<int32_t>(tokens.size()) - 1) return {};
+    return no_such_form("llama-server computes what was restored to its slot (" +
+                        std::to_string(*n_cached) + " of " + std::to_string(tokens.size()) +
+                        " tokens were taken from there): models with sliding windows or recurrent "
+                        "layers do, and servers without cache_prompt");
+}
+
+Status check_rows(const SlotProbe& probe, std::string_view saved, const SlotFile& file) {
+    if (!probe.check_rows) return {};
+    const size_t n_rows = probe.tokens.size();
+    const auto rows_at = [&](size_t begin, int32_t dim) {
+        std::vector<uint16_t> rows(n_rows * static_cast<size_t>(dim));
+        std::memcpy(rows.data(), saved.data() + file.state_begin + begin,
+                    rows.size() * sizeof(uint16_t));
+        return rows;
+    };
+    for (int32_t layer = 0; layer < probe.layout.n_layer; ++layer) {
+        const auto index = static_cast<size_t>(layer);
+        const Status same =
+            probe.check_rows(layer, rows_at(file.state.k[index], probe.layout.k_dim),
+                             rows_at(file.state.v[index], probe.layout.v_dim));
+        if (!same) return same;
+    }
+    return {};
+}
+
+// Whether the rows of one slot are gone once another one is used.
+Result<bool> clears_idle(const LlamaServerClient& server, const SlotProbe& probe) {
+    if (!probe.other_slot) return false;
+    const Result<int32_t> elsewhere = cached(server, *probe.other_slot, probe.tokens.first(1));
+    if (!elsewhere) return elsewhere.error();
+    const Result<int32_t> n_cached = cached(server, probe.slot, probe.tokens);
+    if (!n_cached) return n_cached.error();
+    return *n_cached == 0;
+}
+
+}  // namespace
+
+Result<SlotHandover> probe_slots(const LlamaServerClient& server, const SlotProbe& probe) {
+    const std::string saved_name = probe_name("saved");
+    const Removed saved_file{probe.directory / saved_name};
+    if (const auto computed = server.complete(probe.slot, probe.tokens); !computed) {
+        return computed.error();
+    }
+    if (const Status saved = server.save_slot(probe.slot, saved_name); !saved) {
+        return Error{saved.error().code,
+                     saved.error().message + "; start it with --slot-save-path " +
+                         probe.directory.string() + "/"};
+    }
+    const std::optional<std::string> saved = read_whole_file(saved_file.path);
+    if (!saved) {
+        return Error{ErrorCode::kNotFound,
+                     "llama-server did not save its slot in " + probe.directory.string() +
+                         "; give spolia's --slot-dir and the server's --slot-save-path the same "
+                         "folder, which both may read and write"};
+    }
+    const Result<SlotFile> file = check_saved(*saved, probe.layout, probe.tokens);
+    if (!file) return file.error();
+    if (Status same = check_rows(probe, *saved, *file); !same) return same.error();
+
+    const std::string own_name = probe_name("own");
+    SlotFileWriter writer(probe.directory / own_name, probe.layout, file->form());
+    Status step = write_copy(writer, *saved, *file, probe.layout, probe.tokens);
+    if (step) step = server.erase_slot(probe.slot);
+    if (step) step = check_restored(server, probe.slot, own_name, probe.tokens);
+    if (!step) return step.error();
+    const Result<bool> cleared = clears_idle(server, probe);
+    if (!cleared) return cleared.error();
+    return SlotHandover{file->form(), *cleared};
+}
+
+}  // namespace spolia

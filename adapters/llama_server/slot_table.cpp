@@ -1,0 +1,87 @@
+#include "adapters/llama_server/slot_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace spolia {
+namespace {
+
+int32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
+    return static_cast<int32_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+}  // namespace
+
+SlotLease::SlotLease(SlotTable& table, int32_t slot, std::string tenant, int32_t n_held,
+                     bool foreign)
+    : table_(&table), slot_(slot), tenant_(std::move(tenant)), n_held_(n_held), foreign_(foreign) {}
+
+SlotLease::SlotLease(SlotLease&& other) noexcept
+    : table_(std::exchange(other.table_, nullptr)),
+      slot_(other.slot_),
+      tenant_(std::move(other.tenant_)),
+      n_held_(other.n_held_),
+      foreign_(other.foreign_),
+      prompt_(std::move(other.prompt_)) {}
+
+SlotLease::~SlotLease() {
+    if (table_ != nullptr) table_->give_back(slot_, std::move(tenant_), std::move(prompt_));
+}
+
+void SlotLease::settle(std::vector<Token> prompt) { prompt_ = std::move(prompt); }
+
+SlotTable::SlotTable(int32_t n_slots)
+    : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
+
+SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
+    Slot* best = nullptr;
+    int32_t best_held = -1;
+    for (Slot& slot : slots_) {
+        if (slot.taken) continue;
+        const int32_t n_held = slot.tenant == tenant ? common_prefix(prompt, slot.tokens) : 0;
+        if (n_held > best_held || (n_held == best_held && slot.used < best->used)) {
+            best = &slot;
+            best_held = n_held;
+        }
+    }
+    return best;
+}
+
+std::optional<SlotLease> SlotTable::take(std::span<const Token> prompt, std::string tenant,
+                                         std::chrono::steady_clock::time_point deadline) {
+    const MutexLock lock(mutex_);
+    Slot* slot = best_idle(prompt, tenant);
+    while (slot == nullptr) {
+        if (!idle_.wait_until(mutex_, deadline)) return std::nullopt;
+        slot = best_idle(prompt, tenant);
+    }
+    slot->taken = true;
+    const bool same = slot->tenant == tenant;
+    const int32_t n_held = same ? common_prefix(prompt, slot->tokens) : 0;
+    return SlotLease(*this, static_cast<int32_t>(slot - slots_.data()), std::move(tenant), n_held,
+                     !same && !slot->tokens.empty());
+}
+
+int32_t SlotTable::n_taken() const {
+    const MutexLock lock(mutex_);
+    return static_cast<int32_t>(std::ranges::count(slots_, true, &Slot::taken));
+}
+
+void SlotTable::forget_all() {
+    const MutexLock lock(mutex_);
+    for (Slot& slot : slots_) slot.tokens.clear();
+}
+
+void SlotTable::give_back(int32_t index, std::string tenant, std::vector<Token> tokens) {
+    {
+        const MutexLock lock(mutex_);
+        Slot& slot = slots_[static_cast<size_t>(index)];
+        slot.taken = false;
+        slot.used = ++uses_;
+        slot.tenant = std::move(tenant);
+        slot.tokens = std::move(tokens);
+    }
+    idle_.notify_all();
+}
+
+}  // namespace spolia

@@ -1,0 +1,46 @@
+#include "broker/wire/upstream_request.h"
+
+#include "broker/wire/request_options.h"
+
+namespace spolia {
+namespace {
+
+bool names_slot(const Json& body) {
+    return body.contains("id_slot") || body.value("cache_prompt", Json(true)) != true ||
+           body.value("n", Json(1)) != 1 || body.value("n_cmpl", Json(1)) != 1;
+}
+
+}  // namespace
+
+Parsed<UpstreamRequest> parse_upstream_request(std::string_view body,
+                                               const RequestContext& context) {
+    const Parsed<Json> json = parse_object(body, context.limits);
+    if (!json.ok()) return json.error();
+    UpstreamRequest request;
+    request.own_way = names_slot(*json);
+    request.given_ids = !json->contains("messages") && json->value("prompt", Json()).is_array();
+    Parsed<ParsedRequest> parsed = json->contains("messages")
+                                       ? parse_chat_object(*json, context, read_prompt_options)
+                                       : parse_completion_object(*json, context, read_prompt_options);
+    if (!parsed.ok()) return parsed.error();
+    request.surface = parsed->surface;
+    request.generate = std::move(parsed->generate);
+    return request;
+}
+
+bool leaves_slot_open(std::string_view body, const JsonLimits& limits) {
+    const Parsed<Json> json = parse_object(body, limits);
+    return json.ok() && !names_slot(*json);
+}
+
+std::string with_slot(std::string_view body, int32_t slot) {
+    const size_t behind = body.find('{') + 1;
+    const size_t next = body.find_first_not_of(" \t\r\n", behind);
+    const bool empty = next != body.npos && body[next] == '}';
+    std::string with(body.substr(0, behind));
+    with += "\"id_slot\":" + std::to_string(slot) + ",\"cache_prompt\":true";
+    if (!empty) with += ',';
+    return with.append(body.substr(behind));
+}
+
+}  // namespace spolia

@@ -1,0 +1,94 @@
+#include "adapters/llama_server/slot_table.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+namespace spolia {
+namespace {
+
+using Tokens = std::vector<Token>;
+using Clock = std::chrono::steady_clock;
+
+const Tokens kShort = {1, 2, 3};
+const Tokens kLong = {1, 2, 3, 4, 5};
+const Tokens kOther = {9, 8};
+
+std::optional<SlotLease> take(SlotTable& table, const Tokens& prompt, std::string tenant = "a") {
+    return table.take(prompt, std::move(tenant), Clock::now());
+}
+
+int32_t use(SlotTable& table, const Tokens& prompt, std::string tenant = "a") {
+    std::optional<SlotLease> lease = take(table, prompt, std::move(tenant));
+    lease->settle(prompt);
+    return lease->slot();
+}
+
+TEST(SlotTable, GivesEachSlotToOne) {
+    SlotTable table(2);
+    std::optional<SlotLease> first = take(table, kShort);
+    const std::optional<SlotLease> second = take(table, kShort);
+    ASSERT_TRUE(first && second);
+    EXPECT_NE(first->slot(), second->slot());
+    EXPECT_FALSE(take(table, kShort));
+    EXPECT_EQ(table.n_taken(), 2);
+    const int32_t slot = first->slot();
+    first.reset();
+    EXPECT_EQ(take(table, kShort)->slot(), slot);
+}
+
+TEST(SlotTable, PrefersWhatHoldsMostOfThePrompt) {
+    SlotTable table(3);
+    const int32_t of_short = use(table, kShort);
+    const int32_t of_other = use(table, kOther);
+    ASSERT_NE(of_short, of_other);
+    const std::optional<SlotLease> lease = take(table, kLong);
+    EXPECT_EQ(lease->slot(), of_short);
+    EXPECT_EQ(lease->n_held(), 3);
+}
+
+TEST(SlotTable, TakesTheLongestIdleAmongEquals) {
+    SlotTable table(2);
+    const int32_t first = use(table, kOther);
+    const int32_t second = use(table, {7});
+    EXPECT_NE(first, second);
+    EXPECT_EQ(take(table, kShort)->slot(), first);
+}
+
+TEST(SlotTable, KeepsTenantsApart) {
+    SlotTable table(1);
+    use(table, kLong, "a");
+    std::optional<SlotLease> foreign = take(table, kLong, "b");
+    EXPECT_EQ(foreign->n_held(), 0);
+    EXPECT_TRUE(foreign->foreign());
+    foreign.reset();
+    EXPECT_FALSE(take(table, kLong, "a")->foreign());
+}
+
+TEST(SlotTable, CountsOnNothingThatWasNotSettled) {
+    SlotTable table(1);
+    use(table, kLong);
+    take(table, kLong).reset();
+    EXPECT_EQ(take(table, kLong)->n_held(), 0);
+    use(table, kLong);
+    table.forget_all();
+    EXPECT_EQ(take(table, kLong)->n_held(), 0);
+}
+
+TEST(SlotTable, WaitsForASlot) {
+    SlotTable table(1);
+    std::optional<SlotLease> held = take(table, kShort);
+    std::promise<void> waiting;
+    std::future<int32_t> slot = std::async(std::launch::async, [&] {
+        waiting.set_value();
+        const auto lease = table.take(kShort, "a", Clock::now() + std::chrono::hours(1));
+        return lease ? lease->slot() : -1;
+    });
+    waiting.get_future().wait();
+    held.reset();
+    EXPECT_EQ(slot.get(), 0);
+}
+
+}  // namespace
+}  // namespace spolia
