@@ -133,11 +133,14 @@ Result<PromptFiller::Outcome> PromptFiller::fill(Generation& generation, const P
     return Outcome::kFilled;
 }
 
-void PromptFiller::decline(Generation& generation, const ServingPlan& serving) {
+void PromptFiller::decline(Generation& generation, ServingPlan& serving) {
     generation.sequence = -1;
     generation.receipt = start_receipt(serving, generation.prompt.policy);
     generation.receipt.policy = "dense";
     generation.receipt.n_computed = generation.receipt.n_prompt;
+    generation.guard_trace = std::move(serving.trace);
+    // What of it composing would have served, nobody was served.
+    generation.guard_trace.served.reset();
 }
 
 void PromptFiller::start(Generation& generation, const ServingPlan& serving,

@@ -45,7 +45,7 @@ private:
     };
 
     void start(Generation& generation, const ServingPlan& serving, Clock::time_point begin);
-    static void decline(Generation& generation, const ServingPlan& serving);
+    static void decline(Generation& generation, ServingPlan& serving);
     PinnedPlan plan_and_pin(const PlanInput& input, const PreparedPrompt& prompt,
                             size_t first_rung = 0);
     bool in_doubt(int32_t sequence, const ServingPlan& serving) const;

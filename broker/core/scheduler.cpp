@@ -168,6 +168,7 @@ void Scheduler::serve(std::unique_ptr<Generation> generation) {
         filler_.fill(*generation, [&] { return tick(batch_begin); });
     filling_ = 0;
     if (filled && *filled == PromptFiller::Outcome::kDeclined) {
+        shadows_.offer(*generation);
         end_unstarted(*generation, FinishReason::kDeclined);
     } else if (filled) {
         shadows_.offer(*generation);

@@ -45,7 +45,8 @@ void ShadowRuns::offer(Generation& generation) {
     if (generation.guard_trace.rungs.empty() || options_.shadow_time <= 0) return;
     std::vector<size_t> wanted = wanted_rungs(generation);
     if (wanted.empty()) return;
-    const std::span<const float> logits = engine_.logits(generation.sequence);
+    std::span<const float> logits;
+    if (generation.sequence >= 0) logits = engine_.logits(generation.sequence);
     PreparedPrompt& prompt = generation.prompt;
     push({.request_id = generation.request_id,
           .tenant = prompt.tenant,
@@ -78,6 +79,11 @@ void ShadowRuns::push(Job job) {
 void ShadowRuns::step(const PrefillTick& tick) {
     Job& job = jobs_.front();
     Result<std::vector<float>> logits = compute(job, job.trace.rungs[job.wanted.back()], tick);
+    if (logits.ok() && job.logits.empty()) {
+        job.attempts = 0;
+        job.logits = *std::move(logits);
+        return;
+    }
     if (logits.ok()) {
         learn(job, *std::move(logits));
     } else if (logits.error().code == ErrorCode::kCancelled && ++job.attempts < kAttemptsMax) {
@@ -87,7 +93,7 @@ void ShadowRuns::step(const PrefillTick& tick) {
                               : logits.error().code == ErrorCode::kNotFound ? "unavailable"
                                                                             : "failed");
         // Without dense logits, what it was served with says nothing about other rungs.
-        if (job.trace.served) job.wanted = {job.wanted.back()};
+        if (job.trace.served || job.logits.empty()) job.wanted = {job.wanted.back()};
     }
     finish_rung();
     if (n_unsaved_ >= kUnsavedMax) save();
@@ -104,7 +110,7 @@ void ShadowRuns::finish_rung() {
 Result<std::vector<float>> ShadowRuns::compute(const Job& job, const RungTrace& rung,
                                                const PrefillTick& tick) {
     PrefillPlan plan{.tokens = job.tokens, .blocks = {}, .outline = &job.outline};
-    if (job.trace.served) return prefill(job, plan, tick);
+    if (job.trace.served || job.logits.empty()) return prefill(job, plan, tick);
     std::vector<BlockPin> pins;
     std::vector<PlacedBlock> blocks;
     for (const PlannedBlock& block : rung.blocks) {

@@ -35,7 +35,8 @@ public:
     ShadowRuns(Engine& engine, BlockStore& store, CoreState& state, AnchorKeeper& anchors,
                Metrics& metrics, const ServiceOptions& options);
 
-    // A prompt was just filled in: queues its shadows if they are wanted. Takes its ladder along.
+    // A prompt was just filled in, or left to another server: queues its shadows if they are
+    // wanted. Takes its ladder along.
     void offer(Generation& generation);
     bool empty() const { return jobs_.empty(); }
     // Requests that wait, and the one under way. Any thread.
@@ -57,7 +58,9 @@ private:
         std::vector<Rung> ladder;
         GuardTrace trace;
         std::vector<size_t> wanted;  // rungs to compare, the last one first
-        std::vector<float> logits;   // of the request's own prefill; dense ones once they are known
+        // Of the request's own prefill, dense ones once they are known; none before that where the
+        // prompt was computed elsewhere.
+        std::vector<float> logits;
         int attempts = 0;            // at the current rung
     };
     // A rung is compared anew after so many cancelled attempts no more.

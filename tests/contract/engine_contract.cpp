@@ -321,6 +321,30 @@ TEST_P(EngineContract, PagesComeBackBitByBit) {
     EXPECT_TRUE(std::ranges::equal(copied->data(), second->data()));
 }
 
+TEST_P(EngineContract, ReadsTheRowsThatItWouldKeepAsPages) {
+    const std::vector<Token> tokens = text(6);
+    prefill_dense(1, tokens);
+    const KvLayout& kv = engine_->info().kv;
+    std::vector<uint16_t> k(tokens.size() * static_cast<size_t>(kv.k_dim));
+    std::vector<uint16_t> v(tokens.size() * static_cast<size_t>(kv.v_dim));
+    if (engine_->info().support == ReuseSupport::kExactOnly) {
+        EXPECT_EQ(engine_->read_rows(1, 0, k, v).error().code, ErrorCode::kUnsupported);
+        return;
+    }
+    Capture wanted;
+    wanted.sequence = 1;
+    wanted.tokens = tokens;
+    const auto page = engine_->capture(wanted);
+    ASSERT_TRUE(page.ok()) << page.error().message;
+    for (int32_t layer = 0; layer < kv.n_layer; ++layer) {
+        ASSERT_TRUE(engine_->read_rows(1, layer, k, v).ok());
+        EXPECT_TRUE(std::ranges::equal(k, (*page)->k(layer))) << layer;
+        EXPECT_TRUE(std::ranges::equal(v, (*page)->v(layer))) << layer;
+    }
+    // Of rows that are not there nothing is read.
+    EXPECT_FALSE(engine_->read_rows(0, 0, k, v).ok());
+}
+
 TEST_P(EngineContract, ComposesPromptsOfBlocks) {
     const std::vector<Token> chunk = text(50);
     if (!has_blocks()) {

@@ -1,11 +1,12 @@
 // Writes a tiny model with random weights, for tests that run whole programs.
 //
-//     make_tiny_model MODEL.gguf ARCHITECTURE [CHAT_TEMPLATE_FILE]
+//     make_tiny_model MODEL.gguf ARCHITECTURE [CHAT_TEMPLATE_FILE [SEED]]
 
 #include <ggml.h>
 #include <gguf.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -37,17 +38,19 @@ bool set_chat_template(const char* model, const char* file_name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3 && argc != 4) {
-        std::fprintf(stderr, "usage: %s MODEL.gguf ARCHITECTURE [CHAT_TEMPLATE_FILE]\n", argv[0]);
+    if (argc < 3 || argc > 5) {
+        std::fprintf(stderr, "usage: %s MODEL.gguf ARCHITECTURE [CHAT_TEMPLATE_FILE [SEED]]\n",
+                     argv[0]);
         return 2;
     }
-    const spolia::Status written =
-        spolia::write_random_model(spolia::tiny_model_shape(argv[2]), argv[1]);
+    spolia::RandomModelShape shape = spolia::tiny_model_shape(argv[2]);
+    if (argc == 5) shape.seed = std::strtoull(argv[4], nullptr, 10);
+    const spolia::Status written = spolia::write_random_model(shape, argv[1]);
     if (!written.ok()) {
         std::fprintf(stderr, "%s\n", written.error().message.c_str());
         return 1;
     }
-    if (argc == 4 && !set_chat_template(argv[1], argv[3])) {
+    if (argc >= 4 && !set_chat_template(argv[1], argv[3])) {
         std::fprintf(stderr, "can't give %s the chat template of %s\n", argv[1], argv[3]);
         return 1;
     }

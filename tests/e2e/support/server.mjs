@@ -145,6 +145,16 @@ export class Server {
     return this.#poll(() => this.stats(options), condition, what);
   }
 
+  untilMetric(name, value) {
+    return this.#poll(() => this.metric(name), (n) => n === value, `${name} is ${value}`);
+  }
+
+  // Waits until so many lines of the log have a text.
+  untilLogged(text, n = 1) {
+    const look = async () => this.log.filter((line) => line.includes(text)).length;
+    return this.#poll(look, (found) => found >= n, `'${text}' is logged`);
+  }
+
   untilEncoded(nChunks) {
     const look = () => this.metric('spolia_chunks_encoded_total');
     return this.#poll(look, (n) => n === nChunks, `${nChunks} chunks are encoded`);

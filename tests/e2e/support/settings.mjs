@@ -11,6 +11,9 @@ function required(name) {
 
 export const program = required('E2E_PROGRAM');
 export const model = required('E2E_MODEL');
+// The same shape with other weights.
+export const otherModel = required('E2E_OTHER_MODEL');
+export const llamaServer = required('E2E_LLAMA_SERVER');
 // The file of the model that the program carries; empty where it carries none.
 export const sampleModel = process.env.E2E_SAMPLE_MODEL ?? '';
 export const example = required('E2E_EXAMPLE');

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# An unmodified llama-server with Spolia in front of it, asked with curl:
+#
+#     examples/llama_server.sh MODEL.gguf          # f16 KV cache, any chat model that llama.cpp runs
+#
+# SPOLIA and LLAMA_SERVER name the programs, if they are not build/bin/spolia and the llama-server
+# that scripts/setup built. What matters of the server's command line:
+#
+#   --slot-save-path DIR/    the folder that prompts are handed over in; Spolia's --slot-dir
+#   --no-cache-idle-slots    else a request clears the slots that others were put into
+#   --parallel N             slots; Spolia gives each request one
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+model=${1:?usage: examples/llama_server.sh MODEL.gguf}
+spolia=${SPOLIA:-build/bin/spolia}
+llama_server=${LLAMA_SERVER:-.deps/llama/bin/llama-server}
+folder=$(mktemp -d)
+slots=$(mktemp -d /dev/shm/spolia.XXXXXX)
+trap 'kill ${pids[@]+"${pids[@]}"} 2>/dev/null && wait 2>/dev/null; rm -rf "$folder" "$slots"' EXIT
+pids=()
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+port=$(free_port)
+"$llama_server" --model "$model" --host 127.0.0.1 --port "$port" --ctx-size 8192 --parallel 2 \
+    --slot-save-path "$slots/" --no-cache-idle-slots >"$folder/llama-server.log" 2>&1 &
+pids+=($!)
+
+# The model's path, the slots and the chat template come from the server.
+"$spolia" serve --upstream "http://127.0.0.1:$port" --upstream-kind llama-server \
+    --slot-dir "$slots" --cache-dir "$folder/blocks" --port 0 --log-format json \
+    >"$folder/spolia.log" 2>&1 &
+pids+=($!)
+until grep -q "put into the llama-server's slots" "$folder/spolia.log"; do
+    kill -0 "${pids[@]}" || { cat "$folder"/*.log; exit 1; }
+    sleep 0.1
+done
+front=$(sed -n 's/.*"message":"listening.*"port":\([0-9]*\).*/\1/p' "$folder/spolia.log")
+url=http://127.0.0.1:$front
+
+document() { python3 -c "import json, pathlib; print(json.dumps(pathlib.Path('$1').read_text()[:$2]))"; }
+readme=$(document README.md 1500)
+notes=$(document CONTRIBUTING.md 1500)
+
+echo "Two documents are registered, and encoded at once:"
+curl -sS --fail-with-body -X PUT "$url/v1/chunks" -d "{\"texts\": [$readme, $notes]}" && echo
+
+part() { echo "{\"type\": \"text\", \"text\": $1}"; }
+ask() {
+    curl -sS --fail-with-body -D "$folder/head" "$url/v1/chat/completions" -d "{\"max_tokens\": 16,
+        \"spolia\": {\"fidelity\": \"fast\"},
+        \"messages\": [{\"role\": \"user\", \"content\": [$1, $(part '"What is this about?"')]}]}" && echo
+    grep -i '^x-spolia' "$folder/head"
+}
+echo "Asked about both, and in the other order: see timings.cache_n and x-spolia-reused"
+ask "$(part "$readme"), $(part "$notes")"
+ask "$(part "$notes"), $(part "$readme")"
+
+echo "What the handovers came to:"
+curl -sS "$url/metrics" | grep '^spolia_handover'
