@@ -16,6 +16,7 @@
 #include "broker/cli/chosen_embedder.h"
 #include "broker/cli/commands.h"
 #include "broker/cli/config_flags.h"
+#include "broker/cli/doctor_prefix.h"
 #include "broker/cli/llama_server.h"
 #include "broker/cli/own_models.h"
 #include "broker/cli/report.h"
@@ -37,7 +38,11 @@ the model file, llama.cpp's cache and state layout, the load gate (recomputing e
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
 folder, the embedder of collections, what the guard has learned of the model, rotation speed against
 memcpy, and memory. Takes the options of `spolia serve`; without --model it uses the sample model.
-Exit code 1 when a check fails.)";
+Exit code 1 when a check fails.
+
+With --prefix it reads a log instead: one request to /v1/chat/completions or /v1/completions a line,
+or an object that has it as "request" or "body". It compares each prompt with the earlier one that
+it shares most with, and says which bytes ended what servers could reuse, and what to do.)";
 
 enum class Verdict { kOk, kWarning, kFailed };
 
@@ -290,10 +295,14 @@ void add_doctor(CLI::App& app, Run& run) {
     command->add_option("--format", *format)
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
+    const auto log = std::make_shared<std::string>();
+    command->add_option("--prefix", *log, "says why prompts of a log did not begin alike")
+        ->type_name("LOG");
     const auto flags = std::make_shared<ConfigFlags>();
     flags->add_to(*command);
-    command->callback([flags, format, &run] {
-        run = [flags, format] {
+    command->callback([flags, format, log, &run] {
+        run = [flags, format, log] {
+            if (!log->empty()) return doctor_prefix(*log, *format);
             const Result<Config> config = flags->load();
             if (config.ok()) return doctor(*config, *format);
             std::fprintf(stderr, "spolia doctor: %s\n", config.error().message.c_str());
