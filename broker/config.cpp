@@ -275,6 +275,12 @@ constexpr ConfigOption kOptions[] = {
     {"upstream.key_file", "--upstream-key-file", "SPOLIA_UPSTREAM_KEY_FILE", "FILE",
      "file whose first line is the bearer key to send to upstreams",
      [](C c, V v) { return read_upstream_key(c.upstream, v); }},
+    {"upstream.slot_dir", "--slot-dir", "SPOLIA_SLOT_DIR", "DIR",
+     "folder that prompts are handed to a llama-server in, its --slot-save-path",
+     [](C c, V v) {
+         c.upstream.slot_directory = v;
+         return Status();
+     }},
     {"upstream.ca_file", "--upstream-ca", "SPOLIA_UPSTREAM_CA", "FILE",
      "certificates that upstreams' are checked with, PEM; else the system's",
      [](C c, V v) {

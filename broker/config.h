@@ -64,6 +64,8 @@ struct UpstreamConfig {
     std::vector<std::string> urls;  // empty: none
     UpstreamKind kind = UpstreamKind::kAuto;
     std::string key;                      // sent as a bearer key; empty: none
+    // Of slots of a llama-server: its --slot-save-path.
+    std::filesystem::path slot_directory = "/dev/shm/spolia";
     std::filesystem::path ca_file;        // PEM, for https; empty: the system's
     int32_t connect_timeout_ms = 5'000;   // with TLS's handshake
     int32_t header_timeout_ms = 600'000;  // from a sent request to the response's header

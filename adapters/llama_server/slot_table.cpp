@@ -13,22 +13,30 @@ int32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
 }  // namespace
 
 SlotLease::SlotLease(SlotTable& table, int32_t slot, std::string tenant, int32_t n_held,
-                     bool foreign)
-    : table_(&table), slot_(slot), tenant_(std::move(tenant)), n_held_(n_held), foreign_(foreign) {}
+                     bool must_clear)
+    : table_(&table), slot_(slot), tenant_(std::move(tenant)), n_held_(n_held), must_clear_(must_clear) {}
 
 SlotLease::SlotLease(SlotLease&& other) noexcept
     : table_(std::exchange(other.table_, nullptr)),
       slot_(other.slot_),
       tenant_(std::move(other.tenant_)),
       n_held_(other.n_held_),
-      foreign_(other.foreign_),
-      prompt_(std::move(other.prompt_)) {}
+      must_clear_(other.must_clear_),
+      prompt_(std::move(other.prompt_)),
+      n_exact_(other.n_exact_) {}
 
 SlotLease::~SlotLease() {
-    if (table_ != nullptr) table_->give_back(slot_, std::move(tenant_), std::move(prompt_));
+    if (table_ != nullptr) table_->give_back(*this);
 }
 
-void SlotLease::settle(std::vector<Token> prompt) { prompt_ = std::move(prompt); }
+void SlotLease::settle(std::vector<Token> prompt, int32_t n_exact) {
+    prompt_ = std::move(prompt);
+    n_exact_ = n_exact;
+}
+
+int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string& whose) const {
+    return tenant == whose ? std::min(common_prefix(prompt, tokens), n_exact) : 0;
+}
 
 SlotTable::SlotTable(int32_t n_slots)
     : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
@@ -38,7 +46,7 @@ SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::
     int32_t best_held = -1;
     for (Slot& slot : slots_) {
         if (slot.taken) continue;
-        const int32_t n_held = slot.tenant == tenant ? common_prefix(prompt, slot.tokens) : 0;
+        const int32_t n_held = slot.n_held(prompt, tenant);
         if (n_held > best_held || (n_held == best_held && slot.used < best->used)) {
             best = &slot;
             best_held = n_held;
@@ -56,10 +64,10 @@ std::optional<SlotLease> SlotTable::take(std::span<const Token> prompt, std::str
         slot = best_idle(prompt, tenant);
     }
     slot->taken = true;
-    const bool same = slot->tenant == tenant;
-    const int32_t n_held = same ? common_prefix(prompt, slot->tokens) : 0;
+    const int32_t n_held = slot->n_held(prompt, tenant);
+    const bool must_clear = common_prefix(prompt, slot->tokens) > n_held;
     return SlotLease(*this, static_cast<int32_t>(slot - slots_.data()), std::move(tenant), n_held,
-                     !same && !slot->tokens.empty());
+                     must_clear);
 }
 
 int32_t SlotTable::n_taken() const {
@@ -72,14 +80,15 @@ void SlotTable::forget_all() {
     for (Slot& slot : slots_) slot.tokens.clear();
 }
 
-void SlotTable::give_back(int32_t index, std::string tenant, std::vector<Token> tokens) {
+void SlotTable::give_back(SlotLease& lease) {
     {
         const MutexLock lock(mutex_);
-        Slot& slot = slots_[static_cast<size_t>(index)];
+        Slot& slot = slots_[static_cast<size_t>(lease.slot_)];
         slot.taken = false;
         slot.used = ++uses_;
-        slot.tenant = std::move(tenant);
-        slot.tokens = std::move(tokens);
+        slot.tenant = std::move(lease.tenant_);
+        slot.tokens = std::move(lease.prompt_);
+        slot.n_exact = lease.n_exact_;
     }
     idle_.notify_all();
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include <CLI/CLI.hpp>
@@ -21,7 +22,9 @@
 #include "broker/http/server.h"
 #include "broker/local_stack.h"
 #include "broker/log.h"
+#include "broker/proxy/llama_server_stack.h"
 #include "broker/proxy/open_proxy.h"
+#include "broker/proxy/server_call.h"
 #include "broker/rag/collection_service.h"
 
 namespace spolia {
@@ -159,11 +162,48 @@ int serve_model(Config config, Proxy* proxy) {
     return kExitOk;
 }
 
+// In front of a llama-server. Its requests pass from the start; once it has said which model it has,
+// this is loaded, and prompts are put into its slots.
+int serve_llama_server(const Config& config, Proxy& pass_through) {
+    const Result<ServerCall> call = open_server_call(config.upstream);
+    if (!call.ok()) return fail(call.error());
+    StopRequest& stop = watch_for_stop();
+    Router router(config);
+    router.attach_proxy(pass_through);
+    Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
+    if (!server.ok()) return fail(server.error());
+    stop.loaded = true;
+    std::future<void> stopped = stop.promise.get_future();
+    const int64_t port = (*server)->port();
+    log_event(LogLevel::kInfo, "listening; waiting for the llama-server to say what it has",
+              {{"host", config.server.host}, {"port", port}});
+
+    Result<LlamaServerStack> stack = open_llama_server_stack(config, *call, stopped);
+    std::optional<CollectionService> collections;
+    if (stack.ok()) {
+        Result<std::unique_ptr<TextEmbedder>> embedder =
+            open_chosen_embedder(config.embedding, EmbedderUse::kServe);
+        if (!embedder.ok()) return fail(embedder.error());
+        collections.emplace(collections_folder(config.cache.directory), *std::move(embedder));
+        router.attach_collections(*collections);
+        if (stack->local.service) router.attach(*stack->local.service);
+        router.attach_proxy(*stack->proxy);
+    } else {
+        log_event(LogLevel::kWarning,
+                  "all prompts are left to the llama-server: " + stack.error().message);
+    }
+    log_event(LogLevel::kInfo, "ready", {{"host", config.server.host}, {"port", port}});
+    stopped.wait();
+    stop_server(**server, router, config.server);
+    return kExitOk;
+}
+
 int serve(const Config& config) {
     start_log(config.log.format, config.log.level);
     if (config.upstream.urls.empty()) return serve_model(config, nullptr);
     const Result<std::unique_ptr<Proxy>> proxy = open_proxy(config.upstream);
     if (!proxy.ok()) return fail(proxy.error());
+    if (is_llama_server(config.upstream)) return serve_llama_server(config, **proxy);
     if (config.model.path.empty()) return serve_upstreams(config, **proxy);
     return serve_model(config, proxy->get());
 }

@@ -394,7 +394,8 @@ std::string Relay::response_head(ResponseParser& parser) {
     const bool modern = client_.parser.version() >= 11;
     const bool bodyless =
         request_.method == "HEAD" || parser.status() == 204 || parser.status() == 304;
-    const auto length = parser.content_length();
+    auto length = parser.content_length();
+    if (forward_.watch != nullptr && forward_.watch->changes_body()) length.reset();
     chunked_ = modern && !bodyless && !length;
     events_ = parser.content_type().starts_with("text/event-stream") && !length;
     end_.keep_alive =
@@ -435,10 +436,12 @@ Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& par
         } else if (error) {
             fail(UpstreamFailure::kMalformed);
         }
-        const std::string_view body(read_.get(), n_body);
-        if (!body.empty()) last_byte_ = body.back();
-        if (!body.empty() && forward_.watch != nullptr) forward_.watch->on_body(body);
+        std::string_view body(read_.get(), n_body);
         const bool last = parser.is_done() && !failure_;
+        if (forward_.watch != nullptr && (last || !body.empty())) {
+            body = forward_.watch->on_body(body, last);
+        }
+        if (!body.empty()) last_byte_ = body.back();
         const Bytes bytes = framed(head, body, chunked_, last, line_);
         const bool written = co_await write_client(bytes);
         if (!written || failure_) co_return;

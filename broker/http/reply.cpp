@@ -15,6 +15,8 @@ std::string sse(const std::string& json) { return "data: " + json + "\n\n"; }
 // A client that is still there did not cancel: the server did, because it stops.
 Error stopping() { return Error{ErrorCode::kCancelled, "the server is stopping; try again later"}; }
 
+}  // namespace
+
 // exact + reused + computed are all tokens of the prompt; mended ones count as computed.
 HttpHeaders receipt_headers(const Receipt& receipt) {
     const int32_t reused = receipt.n_shifted + receipt.n_anchored + receipt.n_donor;
@@ -25,8 +27,6 @@ HttpHeaders receipt_headers(const Receipt& receipt) {
         {"x-spolia-computed", std::to_string(receipt.n_blended + receipt.n_computed)},
     };
 }
-
-}  // namespace
 
 WholeReply::WholeReply(ResponseHead head, std::unique_ptr<OutputParser> parser)
     : head_(std::move(head)), parser_(std::move(parser)) {}

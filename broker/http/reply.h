@@ -38,6 +38,9 @@ struct TextEvent {
 // The calls of a GenerateSink, as values.
 using GenerationEvent = std::variant<Receipt, TextEvent, GenerateOutcome, Error>;
 
+// How a prompt's rows came about, on the response to its request.
+HttpHeaders receipt_headers(const Receipt& receipt);
+
 // Gathers a generation's text for a response in one piece.
 class WholeReply {
 public:

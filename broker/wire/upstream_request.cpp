@@ -28,6 +28,22 @@ Parsed<UpstreamRequest> parse_upstream_request(std::string_view body,
     return request;
 }
 
+Parsed<UpstreamPrompt> parse_upstream_prompt(std::string_view text, std::string_view tenant,
+                                             const JsonLimits& limits) {
+    const Parsed<Json> json = parse_object(text, limits);
+    if (!json.ok()) return json.error();
+    Fields body(*json);
+    UpstreamPrompt prompt;
+    prompt.tenant = tenant_salt(tenant, read_cache_salt(body));
+    if (!json->contains("messages")) {
+        const std::string* given = body.string("prompt");
+        if (given != nullptr) prompt.text = *given;
+        else body.fail("prompt", "must be a string");
+    }
+    if (!body.ok()) return body.fault();
+    return prompt;
+}
+
 bool leaves_slot_open(std::string_view body, const JsonLimits& limits) {
     const Parsed<Json> json = parse_object(body, limits);
     return json.ok() && !names_slot(*json);

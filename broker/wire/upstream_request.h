@@ -25,6 +25,14 @@ struct UpstreamRequest {
 Parsed<UpstreamRequest> parse_upstream_request(std::string_view body,
                                                const RequestContext& context);
 
+// What of a request tells which slot is best for it, where its tokens are the server's to say.
+struct UpstreamPrompt {
+    std::string tenant;                // with the client's cache_salt
+    std::optional<std::string> text;   // of a completion; nothing: a chat's messages
+};
+Parsed<UpstreamPrompt> parse_upstream_prompt(std::string_view body, std::string_view tenant,
+                                             const JsonLimits& limits);
+
 // Whether a server that is told which slot to take may be: the body is a JSON object that says
 // nothing of it.
 bool leaves_slot_open(std::string_view body, const JsonLimits& limits);

@@ -21,7 +21,7 @@ std::optional<SlotLease> take(SlotTable& table, const Tokens& prompt, std::strin
 
 int32_t use(SlotTable& table, const Tokens& prompt, std::string tenant = "a") {
     std::optional<SlotLease> lease = take(table, prompt, std::move(tenant));
-    lease->settle(prompt);
+    lease->settle(prompt, static_cast<int32_t>(prompt.size()));
     return lease->slot();
 }
 
@@ -61,9 +61,20 @@ TEST(SlotTable, KeepsTenantsApart) {
     use(table, kLong, "a");
     std::optional<SlotLease> foreign = take(table, kLong, "b");
     EXPECT_EQ(foreign->n_held(), 0);
-    EXPECT_TRUE(foreign->foreign());
+    EXPECT_TRUE(foreign->must_clear());
     foreign.reset();
-    EXPECT_FALSE(take(table, kLong, "a")->foreign());
+    EXPECT_FALSE(take(table, kLong, "a")->must_clear());
+}
+
+TEST(SlotTable, CountsOnExactRowsOnly) {
+    SlotTable table(1);
+    take(table, kLong)->settle(kLong, 2);
+    std::optional<SlotLease> lease = take(table, kShort);
+    EXPECT_EQ(lease->n_held(), 2);
+    EXPECT_TRUE(lease->must_clear());
+    lease->settle(kLong, 2);
+    lease.reset();
+    EXPECT_FALSE(take(table, {1, 2, 7})->must_clear());
 }
 
 TEST(SlotTable, CountsOnNothingThatWasNotSettled) {

@@ -1,0 +1,191 @@
+#include "broker/proxy/slot_composer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include "broker/log.h"
+#include "broker/proxy/handover_sink.h"
+#include "reuse/half_float.h"
+
+namespace spolia {
+namespace {
+
+// Enough that every matrix of a layer shows in the rows.
+constexpr std::string_view kProbeText = "The quick brown fox jumps over the lazy dog, 1234567890.";
+// Of a row's norm. The same weights on other hardware stay below a hundredth, other weights are
+// off by about all of it.
+constexpr double kRowErrorMax = 0.05;
+
+// Writes rows straight from the cache into a slot's file.
+class SlotFileSink final : public HandoverSink {
+public:
+    SlotFileSink(std::shared_ptr<SlotFileWriter> file, std::vector<Token> tokens, int32_t n_layer)
+        : file_(std::move(file)), tokens_(std::move(tokens)), n_layer_(n_layer) {}
+
+private:
+    Status take(const PromptRows& rows) override {
+        if (Status begun = file_->begin(tokens_); !begun) return begun;
+        for (int32_t layer = 0; layer < n_layer_; ++layer) {
+            if (Status copied = rows.copy(layer, file_->k(layer), file_->v(layer)); !copied) {
+                return copied;
+            }
+        }
+        return {};
+    }
+
+    const std::shared_ptr<SlotFileWriter> file_;
+    const std::vector<Token> tokens_;
+    const int32_t n_layer_;
+};
+
+struct LayerRows {
+    std::vector<uint16_t> k, v;
+};
+
+class RowsSink final : public HandoverSink {
+public:
+    explicit RowsSink(const KvLayout& layout) : layout_(layout) {}
+    const LayerRows& layer(int32_t index) const { return layers_[static_cast<size_t>(index)]; }
+
+private:
+    Status take(const PromptRows& rows) override {
+        const auto n_rows = static_cast<size_t>(rows.n_rows());
+        for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
+            LayerRows& into = layers_.emplace_back();
+            into.k.resize(n_rows * static_cast<size_t>(layout_.k_dim));
+            into.v.resize(n_rows * static_cast<size_t>(layout_.v_dim));
+            if (Status copied = rows.copy(layer, into.k, into.v); !copied) return copied;
+        }
+        return {};
+    }
+
+    const KvLayout layout_;
+    std::vector<LayerRows> layers_;
+};
+
+double relative_error(std::span<const uint16_t> theirs, std::span<const uint16_t> ours) {
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < ours.size(); ++i) {
+        const double own = half_to_float(ours[i]);
+        const double other = half_to_float(theirs[i]);
+        difference += (own - other) * (own - other);
+        norm += own * own;
+    }
+    return std::sqrt(difference / norm);
+}
+
+Status compare_rows(std::span<const uint16_t> theirs, std::span<const uint16_t> ours,
+                    const ModelInfo& model, int32_t layer) {
+    // Not a number is no match either.
+    if (theirs.size() == ours.size() && relative_error(theirs, ours) <= kRowErrorMax) return {};
+    return Error{ErrorCode::kUnsupported,
+                 "llama-server computes other KV rows in layer " + std::to_string(layer) +
+                     " than " + model.path + " has: give spolia the GGUF file that the server has "
+                     "(--model), which must run without LoRA adapters and with the model's own RoPE"};
+}
+
+std::filesystem::path file_of(const std::filesystem::path& directory, int32_t slot) {
+    return directory /
+           ("spolia-" + std::to_string(getpid()) + "-slot-" + std::to_string(slot) + ".bin");
+}
+
+std::string fallback_of(const Error& error) {
+    switch (error.code) {
+        case ErrorCode::kContextTooLong: return "context_too_long";
+        case ErrorCode::kOverloaded: return "overloaded";
+        case ErrorCode::kIo: return "slot_file";
+        case ErrorCode::kUnsupported: return "unsupported";
+        default: return "failed";
+    }
+}
+
+// Why the planner left a prompt to the server: the commonest of its reasons.
+std::string declined_for(const Receipt& receipt) {
+    if (!receipt.fallback.empty()) return receipt.fallback;
+    const auto most = std::ranges::max_element(receipt.misses, {}, &Miss::n_tokens);
+    return most == receipt.misses.end() ? "nothing_known" : most->reason;
+}
+
+}  // namespace
+
+SlotComposer::SlotComposer(Service& service, const LlamaServerClient& server, SlotHandover handover,
+                           const std::filesystem::path& directory, int32_t n_slots)
+    : service_(service), server_(server), handover_(handover) {
+    for (int32_t slot = 0; slot < n_slots; ++slot) {
+        files_.push_back(std::make_shared<SlotFileWriter>(file_of(directory, slot),
+                                                          service.model().kv, handover.form));
+    }
+}
+
+Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
+                                                         const LlamaServerClient& server,
+                                                         const ServerProps& props,
+                                                         std::filesystem::path directory,
+                                                         int32_t slot,
+                                                         std::optional<int32_t> other_slot) {
+    const ModelInfo& model = service.model();
+    if (model.support == ReuseSupport::kExactOnly) {
+        return Error{ErrorCode::kUnsupported,
+                     "rows of this model can't be handed over: " + model.support_reason};
+    }
+    GenerateRequest request;
+    Result<TokenizedText> text = service.text().tokenize(kProbeText, true, false);
+    if (!text) return text.error();
+    request.prompt = *std::move(text);
+    request.handover = Handover{.elsewhere_ms = std::nullopt, .always = true};
+    request.reuse.fidelity = Fidelity::kExact;
+    const std::vector<Token> tokens = request.prompt.tokens;
+    const auto rows = std::make_shared<RowsSink>(model.kv);
+    if (const auto composed = hand_over(service, std::move(request), rows); !composed) {
+        return composed.error();
+    }
+    const Result<SlotHandover> handover = probe_slots(
+        server, {.directory = directory,
+                 .layout = model.kv,
+                 .tokens = tokens,
+                 .slot = slot,
+                 .other_slot = other_slot,
+                 .check_rows = [&](int32_t layer, std::span<const uint16_t> k,
+                                   std::span<const uint16_t> v) {
+                     const LayerRows& ours = rows->layer(layer);
+                     if (Status same = compare_rows(k, ours.k, model, layer); !same) return same;
+                     return compare_rows(v, ours.v, model, layer);
+                 }});
+    if (!handover) return handover.error();
+    return std::unique_ptr<SlotComposer>(
+        new SlotComposer(service, server, *handover, directory, props.n_slots));
+}
+
+SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
+                            std::optional<double> ms_per_token) {
+    const std::vector<Token>& tokens = request.prompt.tokens;
+    const auto n_tokens = static_cast<int32_t>(tokens.size());
+    request.handover = Handover{};
+    if (ms_per_token) request.handover->elsewhere_ms = *ms_per_token * (n_tokens - lease.n_held());
+    const std::shared_ptr<SlotFileWriter>& file = files_[static_cast<size_t>(lease.slot())];
+    auto sink = std::make_shared<SlotFileSink>(file, tokens, service_.model().kv.n_layer);
+    const Result<GenerateOutcome> outcome =
+        hand_over(service_, std::move(request), std::move(sink));
+    if (!outcome) return {.receipt = {}, .n_rows = 0, .fallback = fallback_of(outcome.error())};
+
+    SlotFill fill{.receipt = outcome->receipt, .n_rows = 0, .fallback = {}};
+    if (outcome->finish == FinishReason::kDeclined) {
+        fill.fallback = declined_for(outcome->receipt);
+    } else if (outcome->finish == FinishReason::kCancelled) {
+        fill.fallback = "stopping";
+    } else if (const auto restored =
+                   server_.restore_slot(lease.slot(), file->path().filename().string());
+               restored && *restored == n_tokens) {
+        fill.n_rows = n_tokens;
+    } else {
+        fill.fallback = "restore_failed";
+        if (!restored) log_event(LogLevel::kWarning, restored.error().message);
+    }
+    return fill;
+}
+
+}  // namespace spolia

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/llama_server/server_client.h"
+#include "adapters/llama_server/slot_file.h"
+#include "adapters/llama_server/slot_probe.h"
+#include "adapters/llama_server/slot_table.h"
+#include "broker/service.h"
+#include "index/result.h"
+
+namespace spolia {
+
+// What became of a prompt that was to be put into a slot.
+struct SlotFill {
+    Receipt receipt;       // as it was composed, or would have been
+    int32_t n_rows = 0;    // in the slot now; 0: nothing was put there
+    std::string fallback;  // then why: declined | restore_failed | ...
+};
+
+// Composes prompts with the broker's own engine and puts their rows into a llama-server's slots.
+// Blocks while it does. Calls for different slots may run at the same time.
+class SlotComposer {
+public:
+    // Checks first that the server has the model of `service` and takes slots that others wrote.
+    // `slot` and `other_slot` are idle, and empty afterwards for all that anybody knows.
+    static Result<std::unique_ptr<SlotComposer>> open(Service& service,
+                                                      const LlamaServerClient& server,
+                                                      const ServerProps& props,
+                                                      std::filesystem::path directory, int32_t slot,
+                                                      std::optional<int32_t> other_slot);
+
+    // `ms_per_token`: what the server takes to compute a token of a prompt, where that is known.
+    SlotFill fill(const SlotLease& lease, GenerateRequest request,
+                  std::optional<double> ms_per_token);
+
+    // See SlotHandover.
+    bool clears_idle() const { return handover_.clears_idle; }
+
+private:
+    SlotComposer(Service& service, const LlamaServerClient& server, SlotHandover handover,
+                 const std::filesystem::path& directory, int32_t n_slots);
+
+    Service& service_;
+    const LlamaServerClient& server_;
+    const SlotHandover handover_;
+    // One a slot: whoever has the slot writes its file.
+    std::vector<std::shared_ptr<SlotFileWriter>> files_;
+};
+
+}  // namespace spolia

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/llama_server/slot_table.h"
+#include "adapters/openai/usage_reader.h"
+#include "broker/http/forward.h"
+#include "broker/proxy/handover_counts.h"
+#include "broker/proxy/receipt_writer.h"
+#include "broker/proxy/server_speed.h"
+#include "broker/proxy/slot_composer.h"
+
+namespace spolia {
+
+// What the requests to one llama-server share.
+struct SlotState {
+    explicit SlotState(int32_t n_slots) : table(n_slots) {}
+
+    SlotTable table;
+    ServerSpeed speed;
+    HandoverCounts counts;
+    // An exchange broke off: the server may be another one now.
+    std::atomic<bool> suspect = false;
+};
+
+// Follows a request that was sent to a slot: tells the client how its prompt got there, learns from
+// what the server says of it whether what was put into the slot was used, and holds the slot until
+// the end.
+class SlotWatch final : public ForwardWatch {
+public:
+    // `lease`: nothing where the server chooses the slot.
+    SlotWatch(std::shared_ptr<SlotState> state, std::optional<SlotLease> lease,
+              std::vector<Token> prompt, std::string request_id, SlotFill fill);
+
+    void on_response(int status, std::string_view content_type, HttpHeaders& added) override;
+    bool changes_body() const override { return writer_.has_value(); }
+    std::string_view on_body(std::string_view bytes, bool last) override;
+    void on_end(End end) override;
+
+private:
+    void learn(const UpstreamUsage& usage);
+
+    const std::shared_ptr<SlotState> state_;
+    std::optional<SlotLease> lease_;
+    std::vector<Token> prompt_;
+    const std::string request_id_;
+    const SlotFill fill_;
+    std::optional<UsageReader> reader_;    // of an answer
+    std::optional<ReceiptWriter> writer_;  // of one whose prompt was put into the slot
+};
+
+}  // namespace spolia
