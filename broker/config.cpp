@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "broker/config_file.h"
+#include "broker/http/url.h"
 #include "broker/request.h"
 
 namespace spolia {
@@ -134,6 +135,50 @@ Status add_key_file(ServerConfig& server, std::string_view path) {
     return {};
 }
 
+Status add_urls(UpstreamConfig& upstream, std::string_view text) {
+    std::vector<std::string>& urls = upstream.urls;
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find(',', begin), text.size());
+        urls.emplace_back(text.substr(begin, end - begin));
+        const Result<HttpUrl> url = parse_url(urls.back());
+        if (!url.ok()) return url.error();
+        begin = end + 1;
+    }
+    return {};
+}
+
+Status set_upstream_kind(UpstreamKind& field, std::string_view text) {
+    if (text == "auto") {
+        field = UpstreamKind::kAuto;
+    } else if (text == "llama-server") {
+        field = UpstreamKind::kLlamaServer;
+    } else if (text == "openai") {
+        field = UpstreamKind::kOpenai;
+    } else {
+        return invalid("expected auto, llama-server or openai, got '" + std::string(text) + "'");
+    }
+    return {};
+}
+
+// Messages never repeat the key.
+Status set_upstream_key(UpstreamConfig& upstream, std::string_view key) {
+    const bool plain =
+        std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+    if (key.empty() || !plain) return invalid("an upstream's key is visible ASCII without spaces");
+    upstream.key = key;
+    return {};
+}
+
+Status read_upstream_key(UpstreamConfig& upstream, std::string_view path) {
+    std::ifstream file{std::string(path)};
+    std::string line;
+    if (!file || !std::getline(file, line)) {
+        return Error{ErrorCode::kIo, "can't read the key file " + std::string(path)};
+    }
+    if (line.ends_with('\r')) line.pop_back();
+    return set_upstream_key(upstream, line);
+}
+
 constexpr int32_t kDayMs = 86'400'000;
 
 Status set_milliseconds(int32_t& field, std::string_view text) {
@@ -218,6 +263,36 @@ constexpr ConfigOption kOptions[] = {
     {"server.stop_grace_ms", "--stop-grace", "SPOLIA_STOP_GRACE", "MS",
      "time that running requests get at the end",
      [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
+
+    {"upstream.urls", "--upstream", "SPOLIA_UPSTREAM", "URL[,URL...]",
+     "servers to stand in front of, http or https; without --model nothing is loaded here",
+     [](C c, V v) { return add_urls(c.upstream, v); }},
+    {"upstream.kind", "--upstream-kind", "SPOLIA_UPSTREAM_KIND", "KIND",
+     "what they are: auto | llama-server | openai",
+     [](C c, V v) { return set_upstream_kind(c.upstream.kind, v); }},
+    {"upstream.key", "", "SPOLIA_UPSTREAM_KEY", "KEY", "bearer key to send to upstreams",
+     [](C c, V v) { return set_upstream_key(c.upstream, v); }},
+    {"upstream.key_file", "--upstream-key-file", "SPOLIA_UPSTREAM_KEY_FILE", "FILE",
+     "file whose first line is the bearer key to send to upstreams",
+     [](C c, V v) { return read_upstream_key(c.upstream, v); }},
+    {"upstream.ca_file", "--upstream-ca", "SPOLIA_UPSTREAM_CA", "FILE",
+     "certificates that upstreams' are checked with, PEM; else the system's",
+     [](C c, V v) {
+         c.upstream.ca_file = v;
+         return Status();
+     }},
+    {"upstream.connect_timeout_ms", "--upstream-connect-timeout", "SPOLIA_UPSTREAM_CONNECT_TIMEOUT",
+     "MS", "time to reach an upstream",
+     [](C c, V v) { return set_milliseconds(c.upstream.connect_timeout_ms, v); }},
+    {"upstream.header_timeout_ms", "--upstream-header-timeout", "SPOLIA_UPSTREAM_HEADER_TIMEOUT",
+     "MS", "time for an upstream to begin its answer",
+     [](C c, V v) { return set_milliseconds(c.upstream.header_timeout_ms, v); }},
+    {"upstream.idle_timeout_ms", "--upstream-idle-timeout", "SPOLIA_UPSTREAM_IDLE_TIMEOUT", "MS",
+     "time between two pieces of an upstream's answer",
+     [](C c, V v) { return set_milliseconds(c.upstream.idle_timeout_ms, v); }},
+    {"upstream.connections_idle_max", "--upstream-idle-max", "SPOLIA_UPSTREAM_IDLE_MAX", "N",
+     "connections to keep for later, each upstream",
+     [](C c, V v) { return set_integer<int32_t>(c.upstream.connections_idle_max, v, 0, 65536); }},
 
     {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
      "where KV blocks and collections are kept on disk",
@@ -332,7 +407,7 @@ bool gives_keys(const ConfigOption& option) {
     return option.key == "server.api_key" || option.key == "server.api_key_file";
 }
 
-// Applies the options of one source. Its keys replace those of the sources below.
+// Applies the options of one source. Its keys and upstreams replace those of the sources below.
 class Layer {
 public:
     explicit Layer(Config& config) : config_(config) {}
@@ -342,6 +417,10 @@ public:
             config_.server.keys.clear();
             keys_replaced_ = true;
         }
+        if (option.key == "upstream.urls" && !urls_replaced_) {
+            config_.upstream.urls.clear();
+            urls_replaced_ = true;
+        }
         Status status = option.set(config_, value);
         if (status.ok()) return status;
         return Error{status.error().code, std::string(origin) + ": " + status.error().message};
@@ -350,6 +429,7 @@ public:
 private:
     Config& config_;
     bool keys_replaced_ = false;
+    bool urls_replaced_ = false;
 };
 
 Status apply_environment(Config& config, const std::function<const char*(const char*)>& get) {

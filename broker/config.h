@@ -57,6 +57,20 @@ struct ServerConfig {
     int32_t stop_grace_ms = 10'000;  // for running requests, once told to stop
 };
 
+enum class UpstreamKind : uint8_t { kAuto, kLlamaServer, kOpenai };
+
+// Servers that requests are forwarded to.
+struct UpstreamConfig {
+    std::vector<std::string> urls;  // empty: none
+    UpstreamKind kind = UpstreamKind::kAuto;
+    std::string key;                      // sent as a bearer key; empty: none
+    std::filesystem::path ca_file;        // PEM, for https; empty: the system's
+    int32_t connect_timeout_ms = 5'000;   // with TLS's handshake
+    int32_t header_timeout_ms = 600'000;  // from a sent request to the response's header
+    int32_t idle_timeout_ms = 600'000;    // without a byte of a body going on
+    int32_t connections_idle_max = 64;    // kept for later requests, each upstream
+};
+
 struct CacheConfig {
     std::filesystem::path directory;  // empty: no disk tier
     uint64_t ram_bytes_max = uint64_t{2} << 30;
@@ -93,6 +107,7 @@ struct LogConfig {
 struct Config {
     ModelConfig model;
     ServerConfig server;
+    UpstreamConfig upstream;
     CacheConfig cache;
     ReuseConfig reuse;
     EmbedderChoice embedding;
@@ -103,7 +118,7 @@ struct Config {
 // One setting. The same table serves flags, environment and TOML file, so that none can lack one.
 struct ConfigOption {
     std::string_view key;    // section.name in the TOML file: "server.port"
-    std::string_view flag;   // "--port"
+    std::string_view flag;   // "--port"; empty for secrets, which other users' ps would show
     std::string_view env;    // "SPOLIA_PORT"
     std::string_view value;  // how help calls the value: "N"; empty: a switch
     std::string_view help;

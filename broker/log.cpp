@@ -168,6 +168,11 @@ void start_log(LogFormat format, LogLevel level) {
     the_log().logger->set_level(spdlog_level(level));
 }
 
+bool logs(LogLevel level) {
+    const MutexLock lock(log_mutex);
+    return level != LogLevel::kOff && the_log().logger->should_log(spdlog_level(level));
+}
+
 void log_event(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
     Log log;
     {

@@ -30,6 +30,9 @@ std::string format_log_line(LogFormat format, LogLevel level, std::string_view t
 // Sets up logging to standard error; until then only warnings and errors are shown, as text.
 void start_log(LogFormat format, LogLevel level);
 
+// Whether lines of that level are shown.
+bool logs(LogLevel level);
+
 // Thread-safe. Never pass secrets: keys are named by their tenant.
 void log_event(LogLevel level, std::string_view message,
                std::initializer_list<LogField> fields = {});

@@ -12,6 +12,7 @@ void add_bench(CLI::App& app, Run& run) {
     add_bench_agents(*bench, run);
     add_bench_semantic(*bench, run);
     add_bench_index(*bench, run);
+    add_bench_proxy(*bench, run);
 }
 
 }  // namespace spolia

@@ -66,8 +66,7 @@ struct Way {
 
 class RagBench {
 public:
-    RagBench(const Options& options, LocalServer& broker, const LlamaServerProcess* peer,
-             int n_chunks);
+    RagBench(const Options& options, LocalServer& broker, const ServerProcess* peer, int n_chunks);
 
     // Warm-up and rounds. Progress goes to stderr.
     Status run();
@@ -94,7 +93,7 @@ private:
     std::vector<Way> ways_;
 };
 
-RagBench::RagBench(const Options& options, LocalServer& broker, const LlamaServerProcess* peer,
+RagBench::RagBench(const Options& options, LocalServer& broker, const ServerProcess* peer,
                    int n_chunks)
     : options_(options),
       n_chunks_(n_chunks),
@@ -242,7 +241,7 @@ std::vector<std::vector<std::string>> RagBench::table() const {
 
 // Tokens per second behind the first token, in turn on both servers.
 Result<Json> measure_decode(const Options& options, LocalServer& broker,
-                            const LlamaServerProcess* peer) {
+                            const ServerProcess* peer) {
     const HttpClient ours("127.0.0.1", broker.port());
     Samples ours_ms, peer_ms;
     RagWorkload workload(broker.service().text(), 7);
@@ -294,10 +293,10 @@ int bench_rag(const Options& options) {
     const Config config = broker_config(options, *model);
     Result<std::unique_ptr<LocalServer>> broker = LocalServer::start(config);
     if (!broker) return fail_command("bench rag", broker.error());
-    std::unique_ptr<LlamaServerProcess> peer;
+    std::unique_ptr<ServerProcess> peer;
     if (!options.no_peer) {
-        Result<std::unique_ptr<LlamaServerProcess>> started = LlamaServerProcess::start(
-            {options.llama_server, *model, config.model.n_ctx, options.threads});
+        Result<std::unique_ptr<ServerProcess>> started =
+            start_llama_server({options.llama_server, *model, config.model.n_ctx, options.threads});
         if (!started) return fail_command("bench rag", started.error());
         peer = std::move(started).value();
     }

@@ -31,5 +31,6 @@ void add_bench_quality(CLI::App& bench, Run& run);
 void add_bench_agents(CLI::App& bench, Run& run);
 void add_bench_semantic(CLI::App& bench, Run& run);
 void add_bench_index(CLI::App& bench, Run& run);
+void add_bench_proxy(CLI::App& bench, Run& run);
 
 }  // namespace spolia

@@ -25,7 +25,7 @@ void ConfigFlags::add_to(CLI::App& command, std::span<const std::string_view> ke
         ->type_name("FILE");
     for (const ConfigOption& option : config_options()) {
         const auto begins = [&](std::string_view text) { return option.key.starts_with(text); };
-        if (std::ranges::none_of(key_beginnings, begins)) continue;
+        if (option.flag.empty() || std::ranges::none_of(key_beginnings, begins)) continue;
         const std::string key(option.key);
         const std::string flag(option.flag);
         const std::string help = std::string(option.help) + " [" + std::string(option.env) + "]";

@@ -117,7 +117,7 @@ std::vector<std::string> table_row(const Step& step, const ChatMeasure& seen, do
             std::to_string(step.peer ? seen.n_prompt - seen.n_cached : seen.n_computed)};
 }
 
-Status run_steps(const Options& options, LocalServer& broker, const LlamaServerProcess* peer) {
+Status run_steps(const Options& options, LocalServer& broker, const ServerProcess* peer) {
     const std::vector<std::string> documents = read_corpus(options, broker.service().text());
     if (documents.size() < 2) {
         return Error{ErrorCode::kInvalidArgument,
@@ -171,10 +171,10 @@ int demo(const Options& options) {
     std::fprintf(stderr, "loading %s ...\n", model->c_str());
     const Result<std::unique_ptr<LocalServer>> broker = LocalServer::start(config);
     if (!broker) return fail(broker.error());
-    std::unique_ptr<LlamaServerProcess> peer;
+    std::unique_ptr<ServerProcess> peer;
     if (!options.no_peer) {
-        Result<std::unique_ptr<LlamaServerProcess>> started =
-            LlamaServerProcess::start({{}, *model, config.model.n_ctx, options.threads});
+        Result<std::unique_ptr<ServerProcess>> started =
+            start_llama_server({{}, *model, config.model.n_ctx, options.threads});
         if (started) {
             peer = std::move(started).value();
         } else {

@@ -21,6 +21,7 @@
 #include "broker/http/server.h"
 #include "broker/local_stack.h"
 #include "broker/log.h"
+#include "broker/proxy/open_proxy.h"
 #include "broker/rag/collection_service.h"
 
 namespace spolia {
@@ -28,12 +29,14 @@ namespace {
 
 constexpr const char* kExamples = R"(Without a model it serves the sample model, which answers
 questions about the notes of `spolia tasks` and nothing else; give it --chunk-min 16.
+With --upstream and no model it only forwards, to servers that are there.
 
 Examples:
   spolia serve --model qwen2-0_5b-instruct-q8_0.gguf
   spolia serve --model model.gguf --ctx-size 16384 --cache-dir ~/.cache/spolia
   spolia serve --config spolia.toml --log-format json
   SPOLIA_API_KEY=team:SECRET spolia serve --model model.gguf --host 0.0.0.0
+  spolia serve --upstream http://127.0.0.1:8081,http://127.0.0.1:8082 --port 8080
   spolia serve --model model.gguf --embedding-model bge-small-en-v1.5-q8_0.gguf
 
 Clients use http://HOST:PORT/v1 as the base URL of OpenAI's API.)";
@@ -79,8 +82,46 @@ void watch_signals(std::promise<void>& stop, const std::atomic<bool>& loaded) {
     std::_Exit(kExitFailure);
 }
 
-int serve(Config config) {
-    start_log(config.log.format, config.log.level);
+// The watching thread ends with the process only, and may outlive the call that starts it.
+struct StopRequest {
+    std::promise<void> promise;
+    std::atomic<bool> loaded = false;
+};
+
+StopRequest& watch_for_stop() {
+    static StopRequest stop;
+    StopSignals::take();
+    // Clients that went away and files that may not grow are errors of their writes.
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
+    std::thread([] { watch_signals(stop.promise, stop.loaded); }).detach();
+    return stop;
+}
+
+void stop_server(HttpServer& server, Router& router, const ServerConfig& config) {
+    log_event(LogLevel::kInfo, "stopping", {{"grace_ms", int64_t{config.stop_grace_ms}}});
+    server.stop();
+    router.detach();
+}
+
+// Without a model of its own: only what others answer.
+int serve_upstreams(const Config& config, Proxy& proxy) {
+    StopRequest& stop = watch_for_stop();
+    Router router(config);
+    router.attach_proxy(proxy);
+    Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
+    if (!server.ok()) return fail(server.error());
+    stop.loaded = true;
+    log_event(LogLevel::kInfo, "ready",
+              {{"upstreams", static_cast<int64_t>(config.upstream.urls.size())},
+               {"host", config.server.host},
+               {"port", int64_t{(*server)->port()}}});
+    stop.promise.get_future().wait();
+    stop_server(**server, router, config.server);
+    return kExitOk;
+}
+
+int serve_model(Config config, Proxy* proxy) {
     const Result<std::filesystem::path> model = model_or_sample(config.model.path);
     if (!model.ok()) return fail(model.error());
     config.model.path = *model;
@@ -90,16 +131,10 @@ int serve(Config config) {
         const Status whole = LlamaModel::check_file(file.string());
         if (!whole.ok()) return fail(whole.error());
     }
-    StopSignals::take();
-    // Clients that went away and files that may not grow are errors of their writes.
-    std::signal(SIGPIPE, SIG_IGN);
-    std::signal(SIGXFSZ, SIG_IGN);
-    // The watching thread ends with the process only, and may outlive this call.
-    static std::promise<void> stop;
-    static std::atomic<bool> loaded = false;
-    std::thread([] { watch_signals(stop, loaded); }).detach();
+    StopRequest& stop = watch_for_stop();
 
     Router router(config);
+    if (proxy != nullptr) router.attach_proxy(*proxy);
     Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
     if (!server.ok()) return fail(server.error());
     const int64_t port = (*server)->port();
@@ -115,16 +150,22 @@ int serve(Config config) {
     CollectionService collections(collections_folder(config.cache.directory), *std::move(embedder));
     router.attach_collections(collections);
     router.attach(*stack->service);
-    loaded = true;
+    stop.loaded = true;
     log_event(
         LogLevel::kInfo, "ready",
         {{"model", stack->service->model().name}, {"host", config.server.host}, {"port", port}});
-    stop.get_future().wait();
-
-    log_event(LogLevel::kInfo, "stopping", {{"grace_ms", int64_t{config.server.stop_grace_ms}}});
-    (*server)->stop();
-    router.detach();
+    stop.promise.get_future().wait();
+    stop_server(**server, router, config.server);
     return kExitOk;
+}
+
+int serve(const Config& config) {
+    start_log(config.log.format, config.log.level);
+    if (config.upstream.urls.empty()) return serve_model(config, nullptr);
+    const Result<std::unique_ptr<Proxy>> proxy = open_proxy(config.upstream);
+    if (!proxy.ok()) return fail(proxy.error());
+    if (config.model.path.empty()) return serve_upstreams(config, **proxy);
+    return serve_model(config, proxy->get());
 }
 
 }  // namespace

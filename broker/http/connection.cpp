@@ -1,13 +1,16 @@
 #include "broker/http/connection.h"
 
-#include <array>
+#include <algorithm>
 #include <exception>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include "broker/http/relay.h"
+#include "broker/http/unreadable_request.h"
 #include "broker/log.h"
 
 namespace spolia {
@@ -24,6 +27,9 @@ namespace {
 // Of what a client sends ahead while its last request is being served.
 constexpr size_t kAheadBytesMax = size_t{64} << 10;
 constexpr milliseconds kLinger{2000};
+constexpr size_t kReadBytes = 4096;
+constexpr size_t kBodyReadBytes = size_t{64} << 10;
+constexpr size_t kReservedBodyBytes = size_t{1} << 20;
 
 auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
@@ -55,15 +61,21 @@ struct CloseAtEnd {
 
 Connection::Connection(asio::ip::tcp::socket socket, const ServerConfig& config,
                        const Router& router)
-    : stream_(std::move(socket)), config_(config), router_(router) {
+    : stream_(std::move(socket)),
+      config_(config),
+      router_(router),
+      deadline_(std::make_shared<Deadline>(stream_.get_executor())),
+      watch_(std::make_shared<HangUpWatch>(stream_.socket(), buffer_)) {
     error_code ignored;  // the client is gone: reading will find out
     stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    stream_.socket().non_blocking(true, ignored);
 }
 
 Connection::Awaitable<void> Connection::run() {
     while (co_await wait_for_request()) {
         if (!co_await serve_one()) break;
     }
+    deadline_->stop();
     error_code ignored;
     stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
     stream_.close();
@@ -84,94 +96,110 @@ void Connection::abort() {
 Connection::Awaitable<bool> Connection::wait_for_request() {
     if (draining_) co_return false;
     if (buffer_.size() > 0) co_return true;
-    error_code error;
     waiting_ = true;
-    stream_.expires_after(milliseconds(config_.idle_timeout_ms));
-    const size_t n_bytes =
-        co_await stream_.async_read_some(buffer_.prepare(4096), result_in(error));
+    deadline_->set(milliseconds(config_.idle_timeout_ms), [this] { stream_.close(); });
+    const error_code error = co_await read_more(kReadBytes);
     waiting_ = false;
-    buffer_.commit(n_bytes);
     co_return !error;
+}
+
+// Within the deadline that is set.
+Connection::Awaitable<error_code> Connection::read_more(size_t n_bytes_max) {
+    error_code error;
+    const size_t n_bytes =
+        co_await stream_.socket().async_read_some(buffer_.prepare(n_bytes_max), result_in(error));
+    buffer_.commit(n_bytes);
+    co_return error;
 }
 
 Connection::Awaitable<bool> Connection::serve_one() {
     Exchange exchange;
     exchange.start = std::chrono::steady_clock::now();
-    Parser parser;
-    parser.header_limit(static_cast<uint32_t>(config_.header_bytes_max));
-    parser.body_limit(config_.body_bytes_max);
-    error_code error;
-    stream_.expires_after(milliseconds(config_.header_timeout_ms));
-    co_await http::async_read_header(stream_, buffer_, parser, result_in(error));
+    RequestParser parser(exchange.request, config_);
+    const error_code error = co_await read_header(parser);
     if (error) co_return co_await refuse_malformed(error);
-
-    const auto& header = parser.get();
-    set_target(exchange.request, {header.target().data(), header.target().size()});
-    exchange.request.method = std::string(header.method_string());
-    exchange.request.authorization = std::string(header[http::field::authorization]);
-    exchange.version = header.version();
+    set_target(exchange.request, exchange.request.target);
+    exchange.version = parser.version();
     exchange.head_only = exchange.request.method == "HEAD";
-    exchange.keep_alive = header.keep_alive();
+    exchange.keep_alive = parser.keep_alive();
 
     bool go_on = false;
     if (const std::optional<HttpResponse> refusal = router_.refuse(exchange.request)) {
-        if (parser.is_done())
-            go_on = co_await write(*refusal, exchange);
-        else
-            go_on = co_await refuse_unread(*refusal, exchange);
-    } else if (co_await read_body(parser, exchange)) {
-        std::optional<Reply> reply;
-        try {
-            reply = router_.route(exchange.request);
-        } catch (const std::exception& failure) {
-            reply = error_response(api_error(Error{ErrorCode::kInternal, failure.what()}));
-        }
-        exchange.request.body = {};
-        go_on = co_await answer(std::move(*reply), exchange);
+        go_on = co_await respond(*refusal, parser, exchange);
+    } else {
+        bool ready = parser.is_done() || !router_.wants_body(exchange.request);
+        if (!ready) ready = co_await read_body(parser, exchange);
+        if (ready) go_on = co_await route(parser, exchange);
     }
     log(exchange);
     co_return go_on&& exchange.keep_alive && !draining_;
 }
 
-Connection::Awaitable<bool> Connection::read_body(Parser& parser, Exchange& exchange) {
+Connection::Awaitable<bool> Connection::route(RequestParser& parser, Exchange& exchange) {
+    std::optional<Reply> reply;
+    try {
+        reply = router_.route(exchange.request);
+    } catch (const std::exception& failure) {
+        reply = error_response(api_error(Error{ErrorCode::kInternal, failure.what()}));
+    }
+    const bool forwards =
+        std::holds_alternative<Forward>(*reply) || std::holds_alternative<Deferred>(*reply);
+    if (!forwards) exchange.request.body = {};
+    co_return co_await answer(std::move(*reply), parser, exchange);
+}
+
+Connection::Awaitable<error_code> Connection::read_header(RequestParser& parser) {
+    deadline_->set(milliseconds(config_.header_timeout_ms), [this] { stream_.close(); });
+    for (;;) {
+        error_code error;
+        buffer_.consume(parser.put(buffer_.data(), error));
+        if (error != http::error::need_more) co_return error;
+        error = co_await read_more(kReadBytes);
+        if (error) co_return error;
+    }
+}
+
+Connection::Awaitable<bool> Connection::read_body(RequestParser& parser, Exchange& exchange) {
     error_code error;
-    const bool expects = beast::iequals(parser.get()[http::field::expect], "100-continue");
-    if (expects && !parser.is_done()) {
+    if (parser.expects_continue()) {
         http::response<http::empty_body> go_ahead(http::status::continue_, exchange.version);
         stream_.expires_after(milliseconds(config_.write_timeout_ms));
         co_await http::async_write(stream_, go_ahead, result_in(error));
         if (error) co_return false;
     }
-    stream_.expires_after(milliseconds(config_.body_timeout_ms));
-    co_await http::async_read(stream_, buffer_, parser, result_in(error));
-    if (error) co_return co_await refuse_malformed(error);
-    exchange.request.body = std::move(parser.get().body());
-    co_return true;
+    std::string& body = exchange.request.body;
+    if (const auto length = parser.content_length()) {
+        body.reserve(std::min<size_t>(*length, kReservedBodyBytes));
+    }
+    deadline_->set(milliseconds(config_.body_timeout_ms), [this] { stream_.close(); });
+    for (;;) {
+        while (buffer_.size() > 0 && !error && !parser.is_done()) {
+            const size_t n_parsed = parser.put(buffer_.data(), error);
+            body += parser.take_piece();
+            buffer_.consume(n_parsed);
+        }
+        if (error == http::error::need_more) error = {};
+        if (!error && parser.is_done()) co_return true;
+        if (!error) error = co_await read_more(kBodyReadBytes);
+        if (error) co_return co_await refuse_malformed(error);
+    }
 }
 
 // Answers what can't be read as a request, if there is still someone to answer. Never goes on.
 Connection::Awaitable<bool> Connection::refuse_malformed(error_code error) {
-    ApiError refusal = bad_request("the request is not HTTP as expected: " + error.message());
-    if (error == http::error::body_limit) {
-        refusal = ApiError{413,
-                           "the body is longer than " + std::to_string(config_.body_bytes_max) +
-                               " bytes (server.body_bytes_max)",
-                           "invalid_request_error", "", "body_too_long"};
-    } else if (error == http::error::header_limit) {
-        refusal = ApiError{431,
-                           "the header is longer than " + std::to_string(config_.header_bytes_max) +
-                               " bytes (server.header_bytes_max)",
-                           "invalid_request_error", "", "header_too_long"};
-    } else if (error.category() != make_error_code(http::error::bad_method).category() ||
-               error == http::error::end_of_stream || error == http::error::partial_message) {
-        co_return false;
-    }
+    if (error.category() != make_error_code(http::error::bad_method).category()) co_return false;
     Exchange exchange;
     exchange.start = std::chrono::steady_clock::now();
-    const HttpResponse response = error_response(refusal);
+    const HttpResponse response = error_response(unreadable_request(error, config_));
     co_await refuse_unread(response, exchange);
     log(exchange);
     co_return false;
+}
+
+Connection::Awaitable<bool> Connection::respond(const HttpResponse& response,
+                                                const RequestParser& parser, Exchange& exchange) {
+    if (parser.is_done()) co_return co_await write(response, exchange);
+    co_return co_await refuse_unread(response, exchange);
 }
 
 // Answers before the body is read. Closing right away would reset the connection under a client
@@ -186,6 +214,7 @@ Connection::Awaitable<bool> Connection::refuse_unread(const HttpResponse& respon
 
 Connection::Awaitable<void> Connection::linger() {
     error_code error;
+    deadline_->clear();
     stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, error);
     stream_.expires_after(kLinger);
     buffer_.clear();
@@ -194,28 +223,53 @@ Connection::Awaitable<void> Connection::linger() {
     }
 }
 
-Connection::Awaitable<bool> Connection::answer(Reply reply, Exchange& exchange) {
+Connection::Awaitable<bool> Connection::answer(Reply reply, RequestParser& parser,
+                                               Exchange& exchange) {
+    deadline_->clear();
     if (const auto* response = std::get_if<HttpResponse>(&reply)) {
-        co_return co_await write(*response, exchange);
+        co_return co_await respond(*response, parser, exchange);
     }
     if (const auto* deferred = std::get_if<Deferred>(&reply)) {
-        co_return co_await answer_deferred(*deferred, exchange);
+        co_return co_await answer_deferred(*deferred, parser, exchange);
+    }
+    if (auto* forward = std::get_if<Forward>(&reply)) {
+        co_return co_await answer_forward(std::move(*forward), parser, exchange);
     }
     co_return co_await answer_generation(std::get<GenerationReply>(std::move(reply)), exchange);
 }
 
 Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred,
-                                                        Exchange& exchange) {
+                                                        RequestParser& parser, Exchange& exchange) {
     const auto mailbox = std::make_shared<Mailbox<ReadyReply>>(stream_.get_executor(), 0);
     const CloseAtEnd<Mailbox<ReadyReply>> close{*mailbox};
     deferred.start([mailbox](ReadyReply reply) { mailbox->put(std::move(reply), 0); });
     auto first = co_await (mailbox->take() || watch_client());
     if (first.index() == 1) co_return false;
-    ReadyReply reply = std::move(std::get<0>(first).front());
-    if (const auto* response = std::get_if<HttpResponse>(&reply)) {
-        co_return co_await write(*response, exchange);
+    ReadyReply ready = std::move(std::get<0>(first).front());
+    Reply reply =
+        std::visit([](auto&& each) -> Reply { return std::move(each); }, std::move(ready));
+    if (!std::holds_alternative<Forward>(reply)) exchange.request.body = {};
+    co_return co_await answer(std::move(reply), parser, exchange);
+}
+
+Connection::Awaitable<bool> Connection::answer_forward(Forward forward, RequestParser& parser,
+                                                       Exchange& exchange) {
+    RelayEnd end;
+    {
+        Relay relay({stream_.socket(), buffer_, parser, *deadline_, *watch_, config_,
+                     router_.common_headers(), draining_, exchange.keep_alive},
+                    exchange.request, std::move(forward));
+        end = co_await relay.run();
     }
-    co_return co_await answer_generation(std::get<GenerationReply>(std::move(reply)), exchange);
+    exchange.upstream = std::move(end.upstream);
+    exchange.status = end.status;
+    if (end.refusal) {
+        const HttpResponse refusal = error_response(*end.refusal);
+        co_return co_await respond(refusal, parser, exchange);
+    }
+    // The rest of a body that nobody wanted would reset the connection under the answer.
+    if (end.status != 0 && !parser.is_done()) co_await linger();
+    co_return end.keep_alive;
 }
 
 Connection::Awaitable<bool> Connection::answer_generation(GenerationReply generation,
@@ -358,6 +412,7 @@ Connection::Awaitable<bool> Connection::write_stream(const std::string& bytes, b
 }
 
 void Connection::log(const Exchange& exchange) const {
+    if (!logs(LogLevel::kInfo)) return;
     const std::chrono::duration<double, std::milli> elapsed =
         std::chrono::steady_clock::now() - exchange.start;
     const HttpRequest& request = exchange.request;
@@ -370,7 +425,8 @@ void Connection::log(const Exchange& exchange) const {
                    {"status", status},
                    {"tenant", tenant},
                    {"ms", elapsed.count()},
-                   {"id", exchange.generation}});
+                   {"id", exchange.generation},
+                   {"upstream", exchange.upstream}});
         return;
     }
     const GenerateOutcome& outcome = *exchange.outcome;

@@ -11,12 +11,12 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include "broker/config.h"
+#include "broker/http/deadline.h"
 #include "broker/http/generation_events.h"
+#include "broker/http/hang_up_watch.h"
+#include "broker/http/request_parser.h"
 #include "broker/http/router.h"
 
 namespace spolia {
@@ -42,7 +42,6 @@ public:
 private:
     template <class T>
     using Awaitable = boost::asio::awaitable<T>;
-    using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
     // A request being served, and what the log is to say of it.
     struct Exchange {
@@ -53,6 +52,7 @@ private:
         bool keep_alive = false;
         int status = 0;          // 0: the client got no response
         std::string generation;  // id
+        std::string upstream;    // that was asked
         std::optional<GenerateOutcome> outcome;
         bool ended = false;  // the generation, by itself
     };
@@ -60,12 +60,19 @@ private:
     // Those that give bool say whether the connection can go on.
     Awaitable<bool> wait_for_request();
     Awaitable<bool> serve_one();
-    Awaitable<bool> read_body(Parser& parser, Exchange& exchange);
+    Awaitable<boost::system::error_code> read_header(RequestParser& parser);
+    Awaitable<bool> read_body(RequestParser& parser, Exchange& exchange);
+    Awaitable<boost::system::error_code> read_more(size_t n_bytes_max);
+    Awaitable<bool> route(RequestParser& parser, Exchange& exchange);
     Awaitable<bool> refuse_malformed(boost::system::error_code error);
     Awaitable<bool> refuse_unread(const HttpResponse& response, Exchange& exchange);
     Awaitable<void> linger();
-    Awaitable<bool> answer(Reply reply, Exchange& exchange);
-    Awaitable<bool> answer_deferred(const Deferred& deferred, Exchange& exchange);
+    Awaitable<bool> respond(const HttpResponse& response, const RequestParser& parser,
+                            Exchange& exchange);
+    Awaitable<bool> answer(Reply reply, RequestParser& parser, Exchange& exchange);
+    Awaitable<bool> answer_deferred(const Deferred& deferred, RequestParser& parser,
+                                    Exchange& exchange);
+    Awaitable<bool> answer_forward(Forward forward, RequestParser& parser, Exchange& exchange);
     Awaitable<bool> answer_generation(GenerationReply generation, Exchange& exchange);
     Awaitable<bool> send_whole(GenerationReply& generation, GenerationMailbox& mailbox,
                                Exchange& exchange);
@@ -86,6 +93,8 @@ private:
     boost::beast::flat_buffer buffer_;
     const ServerConfig& config_;
     const Router& router_;
+    const std::shared_ptr<Deadline> deadline_;
+    const std::shared_ptr<HangUpWatch> watch_;
     bool waiting_ = false;  // for a request's first byte
     std::atomic<bool> draining_ = false;
 };

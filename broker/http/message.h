@@ -14,11 +14,16 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 // A request as handlers see it.
 struct HttpRequest {
-    std::string method;  // "GET"
-    std::string path;    // percent-decoded, without the query
-    std::map<std::string, std::string> query;
-    std::string authorization;  // the header's value
-    std::string body;
+    std::string method = {};  // "GET"
+    std::string path = {};    // percent-decoded, without the query
+    std::map<std::string, std::string> query = {};
+    std::string authorization = {};  // the header's value
+    std::string body = {};
+    std::string target = {};  // as the client sent it
+    // Other header fields (field_block.h), but those of this hop and of the framing, Host, Expect
+    // and X-Forwarded-For.
+    std::string fields = {};
+    std::string forwarded_for = {};  // X-Forwarded-For's value
 };
 
 struct HttpResponse {

@@ -6,6 +6,7 @@
 #include <string>
 #include <variant>
 
+#include "broker/http/forward.h"
 #include "broker/http/message.h"
 #include "broker/service.h"
 #include "broker/wire/requests.h"
@@ -20,7 +21,7 @@ struct GenerationReply {
     ResponseHead head;
 };
 
-using ReadyReply = std::variant<HttpResponse, GenerationReply>;
+using ReadyReply = std::variant<HttpResponse, GenerationReply, Forward>;
 
 // A reply that is there later: `start` gets the function that takes it, from any thread.
 struct Deferred {
@@ -28,7 +29,7 @@ struct Deferred {
 };
 
 // What the router makes of a request.
-using Reply = std::variant<HttpResponse, GenerationReply, Deferred>;
+using Reply = std::variant<HttpResponse, GenerationReply, Forward, Deferred>;
 
 struct TextEvent {
     std::string text;

@@ -2,7 +2,9 @@
 
 #include <ctime>
 
+#include "broker/http/field_block.h"
 #include "broker/http/handlers.h"
+#include "broker/http/proxy.h"
 #include "broker/wire/status.h"
 
 namespace spolia {
@@ -91,8 +93,46 @@ HttpResponse unauthorized() {
     return response;
 }
 
+// Browsers ask so before a request. Behind a proxy other uses of OPTIONS are not this server's.
+bool is_preflight(const HttpRequest& request, bool proxied) {
+    return request.method == "OPTIONS" &&
+           (!proxied || has_field(request.fields, "Access-Control-Request-Method"));
+}
+
+// Of the engine, where there is one, and of the upstreams.
+HttpResponse all_metrics(const Service* service, const Proxy& proxy) {
+    HttpResponse response;
+    if (service != nullptr) response.body = service->metrics_text();
+    response.body += proxy.metrics_text();
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+}
+
 bool is_health(const HttpRequest& request) {
     return request.path == "/health" || request.path == "/v1/health";
+}
+
+// Answered here whatever stands behind.
+bool is_ours(std::string_view path) {
+    constexpr std::string_view kOurs[] = {"/metrics",       "/v1/plan",        "/v1/cache/stats",
+                                          "/v1/receipts/*", "/v1/retrieve",    "/v1/chunks",
+                                          "/v1/chunks/*",   "/v1/collections", "/v1/collections/*"};
+    for (const std::string_view pattern : kOurs) {
+        if (matches(pattern, path)) return true;
+    }
+    return false;
+}
+
+HttpResponse no_engine(const HttpRequest& request) {
+    return error_response(ApiError{404,
+                                   request.path + " is answered by a model of this server's own, "
+                                                  "and it only forwards to others: give --model",
+                                   "not_found_error", "", "not_found"});
+}
+
+HttpResponse no_upstream() {
+    return error_response(
+        ApiError{503, "no upstream answers", "unavailable_error", "", "upstream_unavailable"});
 }
 
 HttpHeaders cors_headers(const std::string& origin) {
@@ -116,8 +156,11 @@ void Router::attach(Service& service) { service_ = &service; }
 
 void Router::attach_collections(CollectionService& collections) { collections_ = &collections; }
 
+void Router::attach_proxy(Proxy& proxy) { proxy_ = &proxy; }
+
 void Router::detach() {
     service_ = nullptr;
+    proxy_ = nullptr;
     collections_ = nullptr;
 }
 
@@ -127,7 +170,7 @@ std::string Router::tenant_of(const HttpRequest& request) const {
 
 // Requests that are answered without a look at who asks: browsers ask OPTIONS without a key.
 std::optional<HttpResponse> Router::preflight(const HttpRequest& request) const {
-    if (request.method == "OPTIONS") {
+    if (is_preflight(request, proxy_ != nullptr)) {
         HttpResponse response;
         response.status = 204;
         response.headers = {
@@ -143,18 +186,39 @@ std::optional<HttpResponse> Router::preflight(const HttpRequest& request) const 
         response.headers.emplace_back("Allow", "GET, OPTIONS");
         return response;
     }
+    return health();
+}
+
+HttpResponse Router::health() const {
     const Service* service = service_;
-    if (service == nullptr || !service->ready()) return loading();
+    const Proxy* proxy = proxy_;
+    if (proxy != nullptr && !proxy->ready()) return no_upstream();
+    if (proxy == nullptr && (service == nullptr || !service->ready())) return loading();
     HttpResponse response;
     response.body = health_json();
     return response;
 }
 
+Proxy* Router::proxy_for(const HttpRequest& request) const {
+    Proxy* proxy = proxy_;
+    return proxy != nullptr && is_ours(request.path) ? nullptr : proxy;
+}
+
+bool Router::wants_body(const HttpRequest& head) const {
+    const Proxy* proxy = proxy_for(head);
+    return proxy == nullptr || proxy->wants_body(head);
+}
+
 std::optional<HttpResponse> Router::refuse(const HttpRequest& request) const {
-    if (request.method == "OPTIONS" || is_health(request)) return std::nullopt;
+    if (is_preflight(request, proxy_ != nullptr) || is_health(request)) return std::nullopt;
     if (!authenticator_.tenant_of(request.authorization)) return unauthorized();
+    if (proxy_for(request) != nullptr) return std::nullopt;
     if (find_route(request) == nullptr) return no_route(request);
     const Service* service = service_;
+    if (proxy_ != nullptr) {
+        if (service == nullptr && request.path != "/metrics") return no_engine(request);
+        return std::nullopt;
+    }
     if (service == nullptr || !service->ready()) return loading();
     return std::nullopt;
 }
@@ -162,10 +226,13 @@ std::optional<HttpResponse> Router::refuse(const HttpRequest& request) const {
 Reply Router::route(const HttpRequest& request) const {
     if (std::optional<HttpResponse> response = preflight(request)) return *std::move(response);
     if (std::optional<HttpResponse> response = refuse(request)) return *std::move(response);
+    const std::string tenant = tenant_of(request);
+    if (Proxy* proxy = proxy_for(request)) return proxy->route(request, tenant);
     Service* service = service_;
+    const Proxy* proxy = proxy_;
+    if (proxy != nullptr && request.path == "/metrics") return all_metrics(service, *proxy);
     if (service == nullptr) return loading();
     const Route& route = *find_route(request);
-    const std::string tenant = tenant_of(request);
     return route.handle(HandlerContext{*service, request, tenant, tail_of(route, request.path),
                                        alias_, limits_, started_, collections_});
 }

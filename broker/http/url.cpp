@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::string_view kHttp = "http://";
 constexpr std::string_view kHttps = "https://";
+constexpr uint16_t kHttpPort = 80;
+constexpr uint16_t kHttpsPort = 443;
 
 // Nothing that would end a line or a field of a request.
 bool is_plain(std::string_view text) {
@@ -59,11 +61,34 @@ Status read_authority(std::string_view text, HttpUrl& url) {
 }  // namespace
 
 std::string HttpUrl::text() const {
-    return std::string(kHttp) + (port == 80 ? in_url(host) : authority_of(host, port)) + path;
+    const bool usual = port == (tls ? kHttpsPort : kHttpPort);
+    return std::string(tls ? kHttps : kHttp) + (usual ? in_url(host) : authority_of(host, port)) +
+           path;
 }
 
 std::string authority_of(std::string_view host, uint16_t port) {
     return in_url(host) + ":" + std::to_string(port);
+}
+
+Result<HttpUrl> parse_url(std::string_view url) {
+    if (!is_plain(url)) return bad_url("this has spaces or letters beyond ASCII");
+    HttpUrl parsed;
+    parsed.tls = url.starts_with(kHttps);
+    if (!parsed.tls && !url.starts_with(kHttp)) {
+        return bad_url("this does not begin with http://");
+    }
+    parsed.port = parsed.tls ? kHttpsPort : kHttpPort;
+    url.remove_prefix(parsed.tls ? kHttps.size() : kHttp.size());
+    if (url.find_first_of("?#") != url.npos) return bad_url("this has a query or a fragment");
+    const size_t slash = std::min(url.find('/'), url.size());
+    const std::string_view authority = url.substr(0, slash);
+    parsed.path = url.substr(slash);
+    while (parsed.path.ends_with('/')) parsed.path.pop_back();
+    if (authority.find('@') != authority.npos) {
+        return bad_url("this has a name or a password in it, which logs would show");
+    }
+    if (Status read = read_authority(authority, parsed); !read.ok()) return read.error();
+    return parsed;
 }
 
 Result<HttpUrl> parse_http_url(std::string_view url) {
@@ -74,19 +99,7 @@ Result<HttpUrl> parse_http_url(std::string_view url) {
                      "reverse-proxy --from http://127.0.0.1:8081 --to https://HOST "
                      "--change-host-header\", and give its http:// URL"};
     }
-    if (!url.starts_with(kHttp)) return bad_url("this does not begin with http://");
-    url.remove_prefix(kHttp.size());
-    if (url.find_first_of("?#") != url.npos) return bad_url("this has a query or a fragment");
-    const size_t slash = std::min(url.find('/'), url.size());
-    const std::string_view authority = url.substr(0, slash);
-    HttpUrl parsed;
-    parsed.path = url.substr(slash);
-    while (parsed.path.ends_with('/')) parsed.path.pop_back();
-    if (authority.find('@') != authority.npos) {
-        return bad_url("this has a name or a password in it, which logs would show");
-    }
-    if (Status read = read_authority(authority, parsed); !read.ok()) return read.error();
-    return parsed;
+    return parse_url(url);
 }
 
 }  // namespace spolia

@@ -11,6 +11,7 @@ namespace spolia {
 struct HttpUrl {
     std::string host;  // an IPv6 address without its brackets
     uint16_t port = 80;
+    bool tls = false;  // https
     std::string path;  // with its slash, without one at its end; empty for the root
 
     // As one writes it, without what is the default.
@@ -19,6 +20,9 @@ struct HttpUrl {
 
 // "HOST:PORT", as a Host header and a URL have it: an IPv6 address in brackets.
 std::string authority_of(std::string_view host, uint16_t port);
+
+// Of "http[s]://HOST[:PORT][/PATH]". kInvalidArgument for anything else, as below.
+Result<HttpUrl> parse_url(std::string_view url);
 
 // Of "http://HOST[:PORT][/PATH]". kUnsupported for https, which the client does not speak;
 // kInvalidArgument for anything else, among it a URL that carries a password or a query.

@@ -34,9 +34,9 @@ inline float exponentials(float* scores, int n, float& log_sum) {
 
 // One prompt's attention.
 template <typename T>
-class Forward {
+class ForwardPass {
 public:
-    Forward(const Attention<T>& in, const PromptRows& prompt, T* out, float* log_sums)
+    ForwardPass(const Attention<T>& in, const PromptRows& prompt, T* out, float* log_sums)
         : in_(in), prompt_(prompt), out_(out), log_sums_(log_sums) {}
 
     void run() {

@@ -17,7 +17,7 @@ void all_forward(const void* qkv, const float* cosines, const float* sines, cons
     const auto* all = reinterpret_cast<const PromptRows*>(prompts);
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < n_prompts; ++i)
-        Forward<T>(in, all[i], static_cast<T*>(out), log_sums).run();
+        ForwardPass<T>(in, all[i], static_cast<T*>(out), log_sums).run();
 }
 
 template <typename T>

@@ -1,0 +1,532 @@
+#include "broker/http/relay.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/error.hpp>
+
+#include "broker/http/field_block.h"
+#include "broker/http/unreadable_request.h"
+#include "broker/http/upstream_pool.h"
+
+namespace spolia {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr size_t kReadBytes = size_t{16} << 10;  // of a response, and its longest header
+constexpr size_t kSendBytes = size_t{16} << 10;  // of a request's body
+constexpr size_t kKeptBytes = 4096;              // of the client's buffer, while it streams
+constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+constexpr std::string_view kLastChunkBehind = "\r\n0\r\n\r\n";
+
+auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
+
+asio::const_buffer bytes_of(std::string_view text) { return {text.data(), text.size()}; }
+
+asio::io_context& context_of(const asio::any_io_executor& executor) {
+    return static_cast<asio::io_context&>(asio::query(executor, asio::execution::context));
+}
+
+// Parses [bytes, bytes + size) and moves what is body to the front. Returns its bytes; `n_parsed`
+// says how many of all were parsed.
+template <class Parser>
+size_t gather_body(Parser& parser, char* bytes, size_t size, size_t& n_parsed, error_code& error) {
+    size_t n_body = 0;
+    n_parsed = 0;
+    while (n_parsed < size && !parser.is_done()) {
+        n_parsed += parser.put(asio::const_buffer(bytes + n_parsed, size - n_parsed), error);
+        const std::string_view piece = parser.take_piece();
+        if (!piece.empty()) std::memmove(bytes + n_body, piece.data(), piece.size());
+        n_body += piece.size();
+        if (error) break;
+    }
+    if (error == http::error::need_more) error = {};
+    return n_body;
+}
+
+// What to write for `body`, behind `head`; `line` is for the one in front of a chunk.
+UpstreamConnection::Bytes framed(std::string_view head, std::string_view body, bool chunked,
+                                 bool last, ChunkLine& line) {
+    if (!chunked) return {bytes_of(head), bytes_of(body)};
+    if (body.empty()) return {bytes_of(head), bytes_of(last ? kLastChunk : std::string_view())};
+    char* end = std::to_chars(line.data(), line.data() + line.size(), body.size(), 16).ptr;
+    end = std::copy(kLineEnd.begin(), kLineEnd.end(), end);
+    return {bytes_of(head), asio::const_buffer(line.data(), static_cast<size_t>(end - line.data())),
+            bytes_of(body), bytes_of(last ? kLastChunkBehind : kLineEnd)};
+}
+
+std::string_view what_failed(UpstreamFailure failure) {
+    switch (failure) {
+        case UpstreamFailure::kConnect: return "can't be reached";
+        case UpstreamFailure::kHeaderTimeout:
+            return "did not answer in time (upstream.header_timeout_ms)";
+        case UpstreamFailure::kIdleTimeout:
+            return "did not go on in time (upstream.idle_timeout_ms)";
+        case UpstreamFailure::kClosed: return "hung up before its answer was whole";
+        case UpstreamFailure::kMalformed: return "answered something that is not HTTP";
+    }
+    return "";
+}
+
+ApiError upstream_error(const std::string& upstream, UpstreamFailure failure) {
+    const bool late = failure == UpstreamFailure::kHeaderTimeout;
+    return ApiError{late ? 504 : 502,
+                    "the upstream " + upstream + " " + std::string(what_failed(failure)),
+                    "upstream_error", "", late ? "upstream_timeout" : "upstream_failed"};
+}
+
+}  // namespace
+
+// Of a request whose body is being sent: an upstream that answers before it has read all may never
+// read the rest.
+struct Relay::EarlyAnswer {
+    Relay* relay = nullptr;
+    bool came = false;
+
+    static void watch(const std::shared_ptr<EarlyAnswer>& early, Relay& relay) {
+        early->relay = &relay;
+        relay.connection_->socket().async_wait(
+            asio::ip::tcp::socket::wait_read,
+            asio::bind_executor(relay.client_.socket.get_executor(),
+                                [early](const error_code& error) {
+                                    if (!error && early->relay != nullptr) early->stop_sending();
+                                }));
+    }
+
+    void stop_sending() {
+        came = true;
+        error_code ignored;
+        relay->client_.socket.cancel(ignored);
+        relay->connection_->socket().cancel(ignored);
+    }
+};
+
+Relay::Relay(RelayClient client, HttpRequest& request, Forward forward)
+    : client_(client), request_(request), forward_(std::move(forward)) {}
+
+Relay::~Relay() {
+    client_.deadline.clear();
+    client_.watch.stop();
+    if (early_ != nullptr) early_->relay = nullptr;
+    if (forward_.watch != nullptr) forward_.watch->on_end(how_it_ended());
+}
+
+ForwardWatch::End Relay::how_it_ended() const {
+    if (complete_) return ForwardWatch::End::kComplete;
+    const bool upstreams_fault = failure_ && !client_gone_;
+    return upstreams_fault ? ForwardWatch::End::kUpstreamFailed : ForwardWatch::End::kClientGone;
+}
+
+Relay::Awaitable<RelayEnd> Relay::run() {
+    if (client_.parser.is_done()) {
+        watch_client();
+    } else {
+        take_piece_at_hand();
+    }
+    bool next = !end_.refusal;
+    for (size_t i = 0; next && i < forward_.candidates.size(); ++i) {
+        next = co_await ask(*forward_.candidates[i]);
+    }
+    if (end_.status == 0 && !client_gone_ && !end_.refusal) {
+        const std::string name = upstream_ == nullptr ? "" : upstream_->name();
+        end_.refusal = upstream_error(name, failure_.value_or(UpstreamFailure::kConnect));
+    }
+    end_.keep_alive = end_.keep_alive && complete_;
+    co_return end_;
+}
+
+// Goes on, with the next candidate, only where nothing was sent.
+Relay::Awaitable<bool> Relay::ask(Upstream& upstream) {
+    upstream_ = &upstream;
+    const Upstream::InFlight in_flight(upstream);
+    failure_.reset();
+    const bool begun = co_await begin_request(upstream);
+    if (!begun) co_return !client_gone_;
+    end_.upstream = upstream.name();
+    if (!request_sent_) co_await send_rest(upstream);
+    if (!client_gone_ && !end_.refusal) {
+        request_.body = {};
+        request_.fields = {};
+        forward_.body.reset();
+        co_await relay_response(upstream);
+    }
+    if (connection_ != nullptr) connection_->close();
+    co_return false;
+}
+
+// Connects and sends the head with what is there of the body.
+Relay::Awaitable<bool> Relay::begin_request(Upstream& upstream) {
+    const std::string head = request_head(upstream);
+    Bytes bytes{bytes_of(head), bytes_of(forward_.body ? *forward_.body : request_.body)};
+    if (!forward_.body && parsed_bytes_ > 0) {
+        const std::string_view piece(static_cast<const char*>(client_.buffer.cdata().data()),
+                                     piece_bytes_);
+        bytes = framed(head, piece, client_.parser.chunked(), client_.parser.is_done(), line_);
+    }
+    UpstreamPool& pool = asio::use_service<UpstreamPool>(context_of(client_.socket.get_executor()));
+    size_t n_written = 0;
+    for (bool idled = true; idled && n_written == 0;) {
+        connection_ = pool.take(upstream);
+        idled = connection_ != nullptr;
+        bool connected = idled;
+        if (!idled) connected = co_await connect(upstream);
+        if (!connected) co_return false;
+        limit_upstream(upstream.config().idle_timeout_ms);
+        co_await connection_->write(bytes, n_written);
+        if (client_gone_) co_return false;
+    }
+    if (n_written == 0) {
+        fail(UpstreamFailure::kClosed);
+        co_return false;
+    }
+    client_.buffer.consume(parsed_bytes_);
+    request_sent_ = forward_.body || client_.parser.is_done();
+    co_return true;
+}
+
+Relay::Awaitable<bool> Relay::connect(Upstream& upstream) {
+    connection_ = std::make_unique<UpstreamConnection>(context_of(client_.socket.get_executor()));
+    limit_upstream(upstream.config().connect_timeout_ms);
+    const error_code error = co_await connection_->connect(upstream);
+    if (client_gone_) co_return false;
+    if (error) {
+        connection_->close();
+        fail(UpstreamFailure::kConnect);
+    } else {
+        upstream.note_connected();
+    }
+    co_return !error;
+}
+
+std::string Relay::request_head(const Upstream& upstream) const {
+    std::string head;
+    head.reserve(request_.fields.size() + 512);
+    const std::string& target = forward_.target ? *forward_.target : request_.target;
+    head.append(request_.method).append(" ").append(upstream.url().path).append(target);
+    head.append(" HTTP/1.1\r\n");
+    append_field(head, "Host", upstream.name());
+    const size_t own = head.size();
+    head.append(request_.fields);
+    if (!forward_.request_headers.empty()) {
+        std::string fields = head.substr(own);
+        for (const auto& [name, value] : forward_.request_headers) erase_field(fields, name);
+        head.replace(own, head.npos, fields);
+    }
+    const auto given = [&](std::string_view name) {
+        return std::ranges::any_of(forward_.request_headers, [&](const auto& header) {
+            return same_field_name(header.first, name);
+        });
+    };
+    for (const auto& [name, value] : forward_.request_headers) append_field(head, name, value);
+    if (!given("authorization")) {
+        const std::string& key = upstream.config().key;
+        if (!key.empty()) {
+            append_field(head, "Authorization", "Bearer " + key);
+        } else if (client_.config.keys.empty() && !request_.authorization.empty()) {
+            append_field(head, "Authorization", request_.authorization);
+        }
+    }
+    error_code ignored;
+    const std::string peer = client_.socket.remote_endpoint(ignored).address().to_string();
+    const std::string& others = request_.forwarded_for;
+    append_field(head, "X-Forwarded-For", others.empty() ? peer : others + ", " + peer);
+    return head.append(request_framing()).append(kLineEnd);
+}
+
+std::string Relay::request_framing() const {
+    std::string framing;
+    RequestParser& parser = client_.parser;
+    if (forward_.body) {
+        append_field(framing, "Content-Length", std::to_string(forward_.body->size()));
+    } else if (!request_.body.empty()) {
+        append_field(framing, "Content-Length", std::to_string(request_.body.size()));
+    } else if (parser.chunked() && piece_bytes_ + parsed_bytes_ == 0 && parser.is_done()) {
+        append_field(framing, "Content-Length", "0");  // it was read as a whole
+    } else if (parser.chunked()) {
+        append_field(framing, "Transfer-Encoding", "chunked");
+    } else if (const auto length = parser.content_length()) {
+        append_field(framing, "Content-Length", std::to_string(*length));
+    }
+    return framing;
+}
+
+// What came along with the request's head goes along with it, too.
+void Relay::take_piece_at_hand() {
+    error_code error;
+    const auto data = client_.buffer.data();
+    piece_bytes_ = gather_body(client_.parser, static_cast<char*>(data.data()), data.size(),
+                               parsed_bytes_, error);
+    if (error) {
+        refuse_body(error);
+    } else if (client_.parser.is_done()) {
+        watch_client();
+    }
+}
+
+void Relay::refuse_body(error_code error) {
+    end_.refusal = unreadable_request(error, client_.config);
+}
+
+// The body that is still with the client. Ends early when the upstream answers before that.
+Relay::Awaitable<void> Relay::send_rest(Upstream& upstream) {
+    if (client_.parser.expects_continue() && parsed_bytes_ == 0) {
+        const Bytes go_ahead{bytes_of("HTTP/1.1 100 Continue\r\n\r\n")};
+        const bool told = co_await write_client(go_ahead);
+        if (!told) co_return;
+    }
+    if (connection_->is_plain()) {
+        early_ = std::make_shared<EarlyAnswer>();
+        EarlyAnswer::watch(early_, *this);
+    }
+    while (!client_.parser.is_done()) {
+        const bool read = co_await read_piece();
+        if (!read) break;
+        const std::string_view piece(static_cast<const char*>(client_.buffer.cdata().data()),
+                                     piece_bytes_);
+        size_t n_written = 0;
+        limit_upstream(upstream.config().idle_timeout_ms);
+        const Bytes bytes =
+            framed({}, piece, client_.parser.chunked(), client_.parser.is_done(), line_);
+        const error_code error = co_await connection_->write(bytes, n_written);
+        client_.buffer.consume(parsed_bytes_);
+        if (error || client_gone_) break;
+        request_sent_ = client_.parser.is_done();
+    }
+    if (early_ != nullptr) early_->relay = nullptr;
+    if (client_.buffer.size() == 0 && client_.buffer.capacity() > kKeptBytes) {
+        client_.buffer.shrink_to_fit();
+    }
+    if (!client_gone_ && request_sent_) watch_client();
+}
+
+// The next piece of the body, or its end.
+Relay::Awaitable<bool> Relay::read_piece() {
+    for (;;) {
+        error_code error;
+        if (client_.buffer.size() >= kSendBytes) {
+            refuse_body(http::error::bad_chunk);
+            co_return false;
+        }
+        limit_client(client_.config.body_timeout_ms);
+        const size_t n_read = co_await client_.socket.async_read_some(
+            client_.buffer.prepare(kSendBytes - client_.buffer.size()), result_in(error));
+        if (early_ != nullptr && early_->came) co_return false;
+        if (error) {
+            give_up_client();
+            co_return false;
+        }
+        client_.buffer.commit(n_read);
+        const auto data = client_.buffer.data();
+        piece_bytes_ = gather_body(client_.parser, static_cast<char*>(data.data()), data.size(),
+                                   parsed_bytes_, error);
+        if (error) {
+            refuse_body(error);
+            co_return false;
+        }
+        if (piece_bytes_ > 0 || client_.parser.is_done()) co_return true;
+        client_.buffer.consume(parsed_bytes_);
+    }
+}
+
+Relay::Awaitable<void> Relay::relay_response(Upstream& upstream) {
+    read_.reset(new char[kReadBytes]);
+    std::optional<ResponseParser> parser;
+    const bool answered = co_await read_header(upstream, parser);
+    if (!answered) co_return;
+    upstream.note_status(parser->status());
+    co_await relay_body(upstream, *parser, response_head(*parser));
+    if (failure_ && !client_gone_) co_await tell_of_failure();
+    if (complete_ && request_sent_ && parser->keep_alive() && read_bytes_ == 0) {
+        asio::use_service<UpstreamPool>(context_of(client_.socket.get_executor()))
+            .put(upstream, std::move(connection_));
+    }
+}
+
+// Skips what only says that an answer will come.
+Relay::Awaitable<bool> Relay::read_header(Upstream& upstream,
+                                          std::optional<ResponseParser>& parser) {
+    const bool to_head = request_.method == "HEAD";
+    parser.emplace(kReadBytes, to_head);
+    size_t n_parsed = 0;
+    for (;;) {
+        const bool read = co_await read_upstream(upstream.config().header_timeout_ms,
+                                                 UpstreamFailure::kHeaderTimeout);
+        if (read && hung_up_) fail(UpstreamFailure::kClosed);
+        if (!read || hung_up_) co_return false;
+        error_code error;
+        while (!error && n_parsed < read_bytes_ && !parser->is_header_done()) {
+            n_parsed += parser->put(
+                asio::const_buffer(read_.get() + n_parsed, read_bytes_ - n_parsed), error);
+            const bool interim = parser->is_header_done() && parser->status() / 100 == 1;
+            if (interim && parser->status() != 101) parser.emplace(kReadBytes, to_head);
+        }
+        const bool full = read_bytes_ == kReadBytes && !parser->is_header_done();
+        const bool broken = (error && error != http::error::need_more) || full;
+        if (broken || (parser->is_header_done() && parser->status() == 101)) {
+            fail(UpstreamFailure::kMalformed);
+            co_return false;
+        }
+        if (parser->is_header_done()) break;
+    }
+    read_bytes_ -= n_parsed;
+    std::memmove(read_.get(), read_.get() + n_parsed, read_bytes_);
+    co_return true;
+}
+
+std::string Relay::response_head(ResponseParser& parser) {
+    HttpHeaders added;
+    if (forward_.watch != nullptr) {
+        forward_.watch->on_response(parser.status(), parser.content_type(), added);
+    }
+    const bool modern = client_.parser.version() >= 11;
+    const bool bodyless =
+        request_.method == "HEAD" || parser.status() == 204 || parser.status() == 304;
+    const auto length = parser.content_length();
+    chunked_ = modern && !bodyless && !length;
+    events_ = parser.content_type().starts_with("text/event-stream") && !length;
+    end_.keep_alive =
+        client_.keep_alive && !client_.draining && (modern || bodyless || length) && request_sent_;
+    end_.status = parser.status();
+
+    std::string head;
+    head.reserve(parser.fields().size() + 256);
+    head.append(modern ? "HTTP/1.1 " : "HTTP/1.0 ").append(std::to_string(parser.status()));
+    head.append(" ").append(parser.reason()).append(kLineEnd).append(parser.fields());
+    for (const auto& [name, value] : client_.common_headers) {
+        if (!has_field(parser.fields(), name)) append_field(head, name, value);
+    }
+    for (const auto& [name, value] : added) append_field(head, name, value);
+    if (length && parser.status() != 204) {
+        append_field(head, "Content-Length", std::to_string(*length));
+    }
+    if (chunked_) append_field(head, "Transfer-Encoding", "chunked");
+    if (!end_.keep_alive) {
+        append_field(head, "Connection", "close");
+    } else if (!modern) {
+        append_field(head, "Connection", "keep-alive");
+    }
+    return head.append(kLineEnd);
+}
+
+// Writes at once what a read brought: events must not wait.
+Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& parser,
+                                         std::string head) {
+    parser.fields() = {};
+    for (;;) {
+        error_code error;
+        size_t n_parsed = 0;
+        const size_t n_body = gather_body(parser, read_.get(), read_bytes_, n_parsed, error);
+        if (!error && hung_up_ && !parser.is_done()) {
+            parser.put_eof(error);
+            if (error) fail(UpstreamFailure::kClosed);
+        } else if (error) {
+            fail(UpstreamFailure::kMalformed);
+        }
+        const std::string_view body(read_.get(), n_body);
+        if (!body.empty()) last_byte_ = body.back();
+        if (!body.empty() && forward_.watch != nullptr) forward_.watch->on_body(body);
+        const bool last = parser.is_done() && !failure_;
+        const Bytes bytes = framed(head, body, chunked_, last, line_);
+        const bool written = co_await write_client(bytes);
+        if (!written || failure_) co_return;
+        complete_ = last;
+        head = {};
+        read_bytes_ -= n_parsed;
+        std::memmove(read_.get(), read_.get() + n_parsed, read_bytes_);
+        if (complete_) co_return;
+        const bool read = co_await read_upstream(upstream.config().idle_timeout_ms,
+                                                 UpstreamFailure::kIdleTimeout);
+        if (!read) co_return;
+    }
+}
+
+// Bytes, or that the upstream has hung up.
+Relay::Awaitable<bool> Relay::read_upstream(int32_t ms, UpstreamFailure late) {
+    if (read_bytes_ == kReadBytes) {
+        fail(UpstreamFailure::kMalformed);
+        co_return false;
+    }
+    error_code error;
+    limit_upstream(ms);
+    read_bytes_ += co_await connection_->read_some(
+        asio::mutable_buffer(read_.get() + read_bytes_, kReadBytes - read_bytes_), error);
+    if (client_gone_) co_return false;
+    hung_up_ = error == asio::error::eof;
+    if (!error || hung_up_) co_return true;
+    fail(timed_out_ ? late : UpstreamFailure::kClosed);
+    co_return false;
+}
+
+Relay::Awaitable<bool> Relay::write_client(Bytes bytes) {
+    const size_t n_bytes = asio::buffer_size(bytes);
+    if (n_bytes == 0) co_return true;
+    // The system takes most writes whole, and then there is nothing to wait for.
+    error_code error;
+    size_t n_written = client_.socket.write_some(bytes, error);
+    if (error == asio::error::would_block) error = {};
+    if (!error && n_written < n_bytes) {
+        for (asio::const_buffer& each : bytes) {
+            const size_t n_here = std::min(n_written, each.size());
+            each += n_here;
+            n_written -= n_here;
+        }
+        limit_client(client_.config.write_timeout_ms);
+        co_await asio::async_write(client_.socket, bytes, result_in(error));
+    }
+    if (error) give_up_client();
+    co_return !client_gone_;
+}
+
+// Where the response has begun, only a stream of events can still say it; others just end too soon.
+Relay::Awaitable<void> Relay::tell_of_failure() {
+    if (!events_) co_return;
+    const std::string_view gap = last_byte_ == '\n' ? "" : "\n\n";
+    const std::string event = std::string(gap) +
+                              "data: " + to_json(upstream_error(upstream_->name(), *failure_)) +
+                              "\n\n";
+    const Bytes bytes = framed({}, event, chunked_, true, line_);
+    co_await write_client(bytes);
+}
+
+void Relay::watch_client() {
+    client_.watch.start([this] { give_up_client(); });
+}
+
+void Relay::give_up_client() {
+    client_gone_ = true;
+    if (connection_ != nullptr) connection_->close();
+    error_code ignored;
+    client_.socket.close(ignored);
+}
+
+void Relay::limit_upstream(int32_t ms) {
+    timed_out_ = false;
+    client_.deadline.set(milliseconds(ms), [this] {
+        timed_out_ = true;
+        connection_->close();
+    });
+}
+
+void Relay::limit_client(int32_t ms) {
+    client_.deadline.set(milliseconds(ms), [this] { give_up_client(); });
+}
+
+void Relay::fail(UpstreamFailure failure) {
+    failure_ = failure;
+    upstream_->note_failure(failure);
+}
+
+}  // namespace spolia
