@@ -41,6 +41,14 @@ HttpResponse json_response(std::string body, int status = 200) {
     return response;
 }
 
+std::vector<std::shared_ptr<Upstream>> behind_tls(const UpstreamGroup& group) {
+    std::vector<std::shared_ptr<Upstream>> upstreams;
+    for (size_t i = 0; i < group.size(); ++i) {
+        if (group.upstream(i)->url().tls) upstreams.push_back(group.upstream(i));
+    }
+    return upstreams;
+}
+
 bool affinity_wanted(const UpstreamConfig& config) {
     return config.affinity.value_or(config.urls.size() > 1);
 }
@@ -56,8 +64,9 @@ AffinityProxy::AffinityProxy(const UpstreamConfig& config,
       group_(std::move(upstreams)),
       editor_({config.stable_tools, config.document_order, config.separator, config.strip_spolia}) {
     if (config.health_interval_ms > 0) {
-        checks_ = std::make_unique<HealthChecks>(
-            group_, std::chrono::milliseconds(config.health_interval_ms));
+        const std::chrono::milliseconds interval(config.health_interval_ms);
+        checks_ = std::make_unique<HealthChecks>(group_, interval);
+        probe_ = std::make_unique<UpstreamProbe>(behind_tls(group_), interval);
     }
     if (config.warm_up) warm_up_ = std::make_unique<WarmUp>();
 }

@@ -9,6 +9,7 @@
 #include "adapters/openai/request_editor.h"
 #include "broker/config.h"
 #include "broker/http/proxy.h"
+#include "broker/http/upstream_probe.h"
 #include "broker/proxy/health_checks.h"
 #include "broker/proxy/upstream_group.h"
 #include "broker/proxy/warm_up.h"
@@ -49,6 +50,7 @@ private:
     PrefixRouter router_;
     RequestEditor editor_;
     std::unique_ptr<HealthChecks> checks_;  // null: switched off
+    std::unique_ptr<UpstreamProbe> probe_;  // the same, of those that checks_ leaves out
     std::unique_ptr<WarmUp> warm_up_;       // null: switched off
 };
 
