@@ -35,8 +35,7 @@ void read_texts(Fields& body, std::vector<std::string>& texts) {
         }
     }
     for (const std::string& text : texts) {
-        if (text.empty())
-            body.fail(one != nullptr ? "text" : "texts", "must be text, not empty");
+        if (text.empty()) body.fail(one != nullptr ? "text" : "texts", "must be text, not empty");
     }
 }
 
