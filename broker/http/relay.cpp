@@ -130,10 +130,21 @@ ForwardWatch::End Relay::how_it_ended() const {
     return upstreams_fault ? ForwardWatch::End::kUpstreamFailed : ForwardWatch::End::kClientGone;
 }
 
+// Requests that can't go on as they are.
+void Relay::check_request() {
+    if (client_.parser.wants_websocket()) {
+        end_.refusal = ApiError{501, "connections are not upgraded to websockets here",
+                                "not_supported_error", "", "not_supported"};
+    } else if (!(forward_.target ? *forward_.target : request_.target).starts_with('/')) {
+        end_.refusal = bad_request("the request's target does not begin with /");
+    }
+}
+
 Relay::Awaitable<RelayEnd> Relay::run() {
+    check_request();
     if (client_.parser.is_done()) {
         watch_client();
-    } else {
+    } else if (!end_.refusal) {
         take_piece_at_hand();
     }
     bool next = !end_.refusal;

@@ -81,6 +81,7 @@ private:
     std::string request_head(const Upstream& upstream) const;
     std::string request_framing() const;
     std::string response_head(ResponseParser& parser);
+    void check_request();
     void take_piece_at_hand();
     void refuse_body(boost::system::error_code error);
     void watch_client();
