@@ -24,12 +24,14 @@ public:
     // the client.
     virtual void on_response(int /*status*/, std::string_view /*content_type*/,
                              HttpHeaders& /*added*/) {}
-    // Whether on_body() changes the body, so that its length is not known ahead. Asked behind
+    // Bytes of the body as they pass, without chunks' framing.
+    virtual void on_body(std::string_view /*bytes*/) {}
+    // Whether change() changes the body, so that its length is not known ahead. Asked behind
     // on_response().
     virtual bool changes_body() const { return false; }
-    // Bytes of the body as they pass, without chunks' framing; `last`: none follow. Returns what the
-    // client gets in their place, which stays valid until the next call.
-    virtual std::string_view on_body(std::string_view bytes, bool /*last*/) { return bytes; }
+    // What the client gets in place of bytes that passed; valid until the next call. `last`: none
+    // follow.
+    virtual std::string_view change(std::string_view bytes, bool /*last*/) { return bytes; }
     // Exactly once, and last.
     virtual void on_end(End /*end*/) {}
 };

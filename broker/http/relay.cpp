@@ -450,8 +450,9 @@ Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& par
         }
         std::string_view body(read_.get(), n_body);
         const bool last = parser.is_done() && !failure_;
-        if (forward_.watch != nullptr && (last || !body.empty())) {
-            body = forward_.watch->on_body(body, last);
+        if (forward_.watch != nullptr) {
+            if (!body.empty()) forward_.watch->on_body(body);
+            if (forward_.watch->changes_body()) body = forward_.watch->change(body, last);
         }
         if (!body.empty()) last_byte_ = body.back();
         const Bytes bytes = framed(head, body, chunked_, last, line_);

@@ -29,9 +29,8 @@ void SlotWatch::on_response(int status, std::string_view content_type, HttpHeade
     }
 }
 
-std::string_view SlotWatch::on_body(std::string_view bytes, bool last) {
+void SlotWatch::on_body(std::string_view bytes) {
     if (reader_) reader_->take(bytes);
-    return writer_ ? writer_->pass(bytes, last) : bytes;
 }
 
 void SlotWatch::on_end(End end) {

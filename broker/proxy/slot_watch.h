@@ -38,8 +38,11 @@ public:
               std::vector<Token> prompt, std::string request_id, SlotFill fill);
 
     void on_response(int status, std::string_view content_type, HttpHeaders& added) override;
+    void on_body(std::string_view bytes) override;
     bool changes_body() const override { return writer_.has_value(); }
-    std::string_view on_body(std::string_view bytes, bool last) override;
+    std::string_view change(std::string_view bytes, bool last) override {
+        return writer_->pass(bytes, last);
+    }
     void on_end(End end) override;
 
 private:

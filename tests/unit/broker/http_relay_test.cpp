@@ -41,10 +41,7 @@ public:
         type_ = type;
         added.emplace_back("x-added", "yes");
     }
-    std::string_view on_body(std::string_view bytes, bool) override {
-        body_ += bytes;
-        return bytes;
-    }
+    void on_body(std::string_view bytes) override { body_ += bytes; }
     void on_end(End end) override {
         end_ = end;
         ++n_ends_;
