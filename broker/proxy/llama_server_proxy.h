@@ -41,6 +41,9 @@ public:
     bool ready() const override;
     std::string metrics_text() const override;
 
+    // Whether the server takes what is composed.
+    bool hands_over() const EXCLUDES(mutex_) { return composer() != nullptr; }
+
 private:
     using Finish = std::function<void(ReadyReply)>;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 
 #include "adapters/llama_server/server_client.h"
 #include "adapters/llama_server/slot_file.h"
+#include "index/thread_annotations.h"
 #include "tests/support/slot_bytes.h"
 
 namespace spolia::test {
@@ -30,7 +32,9 @@ struct FakeLlamaServer {
     bool ignores_restored = false;  // as models with sliding windows do
     bool saves_nothing = false;     // its folder is another one
     bool gone = false;
-    std::vector<std::string> calls;  // "METHOD TARGET"
+    std::function<std::vector<Token>(const std::string&)> tokens_of;  // empty: one a byte
+    // Of all tokens of a slot; empty: those of SlotBytes.
+    std::function<decltype(SlotBytes::fill_row)(std::vector<Token>)> rows_of;
 
     ServerCall call() {
         return [this](std::string_view method, std::string_view target, std::string body) {
@@ -41,7 +45,8 @@ struct FakeLlamaServer {
     Result<ServerReply> answer(std::string_view method, std::string_view target,
                                const std::string& body) {
         using Json = nlohmann::json;
-        calls.push_back(std::string(method) + " " + std::string(target));
+        const MutexLock lock(mutex_);
+        calls_.push_back(std::string(method) + " " + std::string(target));
         if (gone) return Error{ErrorCode::kIo, "no answer from the test's server"};
         const Json request = body.empty() ? Json::object() : Json::parse(body);
         if (target == "/props") {
@@ -63,16 +68,28 @@ struct FakeLlamaServer {
         return refuse(404, "not found");
     }
 
+    size_t n_calls(const std::string& call) {
+        const MutexLock lock(mutex_);
+        return static_cast<size_t>(std::ranges::count(calls_, call));
+    }
+    std::vector<Token> tokens_in(size_t slot) {
+        const MutexLock lock(mutex_);
+        return slots[slot].tokens;
+    }
+    void set_gone(bool is_gone) {
+        const MutexLock lock(mutex_);
+        gone = is_gone;
+    }
+
 private:
     static ServerReply ok(const nlohmann::json& json) { return {200, json.dump()}; }
     static ServerReply refuse(int status, const std::string& message) {
         return {status, nlohmann::json{{"error", {{"message", message}}}}.dump()};
     }
 
-    // One token a byte.
-    static ServerReply tokenize(const nlohmann::json& request) {
+    ServerReply tokenize(const nlohmann::json& request) const {
         const auto text = request.at("content").get<std::string>();
-        return ok({{"tokens", std::vector<int>(text.begin(), text.end())}});
+        return ok({{"tokens", tokens_of ? tokens_of(text) : std::vector<Token>(text.begin(), text.end())}});
     }
 
     ServerReply complete(const nlohmann::json& request) {
@@ -101,6 +118,7 @@ private:
         for (size_t i = 0; i < saved.positions.size(); ++i) {
             saved.positions[i] = static_cast<int32_t>(i);
         }
+        if (rows_of) saved.fill_row = rows_of(saved.tokens);
         if (!saves_nothing) std::ofstream(directory / file) << saved.bytes();
         return ok({{"n_saved", saved.tokens.size()}});
     }
@@ -117,6 +135,9 @@ private:
         slots[slot] = {ignores_restored ? std::vector<Token>() : read->tokens};
         return ok({{"n_restored", read->tokens.size()}});
     }
+
+    Mutex mutex_;
+    std::vector<std::string> calls_ GUARDED_BY(mutex_);  // "METHOD TARGET"
 };
 
 }  // namespace spolia::test

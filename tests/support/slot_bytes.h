@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,8 @@ struct SlotBytes {
     std::vector<int32_t> positions = {0, 1, 2};
     uint32_t v_trans = 0;
     int32_t type = 1;  // ggml's f16
+    // Writes a row's elements, which are zeros, in place of the numbers above.
+    std::function<void(int32_t layer, bool v, size_t row, std::span<uint16_t>)> fill_row = {};
 
     std::string bytes() const {
         std::string out;
@@ -77,7 +81,11 @@ private:
                 out.append(reinterpret_cast<const char*>(&row_bytes), sizeof row_bytes);
                 for (size_t row = 0; row < positions.size(); ++row) {
                     std::vector<uint16_t> elements(dim, 0);
-                    elements[0] = value(layer, row, v);
+                    if (fill_row) {
+                        fill_row(layer, v, row, elements);
+                    } else {
+                        elements[0] = value(layer, row, v);
+                    }
                     out.append(reinterpret_cast<const char*>(elements.data()), row_bytes);
                 }
             }

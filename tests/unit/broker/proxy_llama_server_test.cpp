@@ -1,0 +1,247 @@
+#include "broker/proxy/llama_server_proxy.h"
+
+#include <cstring>
+#include <future>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/core_harness.h"
+#include "tests/support/fake_llama_server.h"
+#include "tests/support/test_folder.h"
+
+namespace spolia {
+namespace {
+
+using Json = nlohmann::json;
+using test::words;
+
+const std::string kFirst = words(1, 60);
+const std::string kSecond = words(2, 60);
+const Json kFast = {{"fidelity", "fast"}, {"policy", "none"}};
+
+class LlamaServerProxyTest : public ::testing::Test {
+protected:
+    LlamaServerProxyTest() {
+        core_.open();
+        const TextModel& text = core_.service().text();
+        server_.directory = folder_.path;
+        server_.form.layout = core_.service().model().kv;
+        server_.tokens_of = [&text](const std::string& prompt) {
+            return text.tokenize(prompt, true, true)->tokens;
+        };
+        server_.rows_of = [](std::vector<Token> tokens) {
+            return [states = test::FakeEngine::dense_states(tokens)](
+                       int32_t layer, bool v, size_t row, std::span<uint16_t> elements) {
+                if (layer == 0 && !v) std::memcpy(elements.data(), &states[row], sizeof states[row]);
+            };
+        };
+        config_.urls = {"http://127.0.0.1:9"};
+    }
+
+    void open(bool with_model = true) {
+        const LlamaServerClient client(server_.call());
+        proxy_ = std::make_unique<LlamaServerProxy>(
+            *Upstream::open(config_.urls[0], config_), server_.call(), *client.props(),
+            with_model ? &core_.service() : nullptr,
+            LlamaServerProxyOptions{.slot_directory = folder_.path, .limits = {}});
+        while (with_model && !proxy_->hands_over()) std::this_thread::yield();
+    }
+
+    static HttpRequest completion(const std::string& prompt, Json spolia, Json more = {}) {
+        Json body = {{"prompt", prompt}, {"spolia", std::move(spolia)}};
+        body.update(more.is_null() ? Json::object() : more);
+        HttpRequest request;
+        request.method = "POST";
+        request.path = "/v1/completions";
+        request.body = body.dump();
+        return request;
+    }
+
+    ReadyReply ask(const HttpRequest& request, const std::string& tenant = "") {
+        Reply reply = proxy_->route(request, tenant);
+        if (!std::holds_alternative<Deferred>(reply)) {
+            ADD_FAILURE() << "not a request that generates";
+            return HttpResponse();
+        }
+        std::promise<ReadyReply> promise;
+        std::get<Deferred>(reply).start(
+            [&](ReadyReply ready) { promise.set_value(std::move(ready)); });
+        return promise.get_future().get();
+    }
+    Forward forward(const HttpRequest& request, const std::string& tenant = "") {
+        ReadyReply reply = ask(request, tenant);
+        EXPECT_TRUE(std::holds_alternative<Forward>(reply));
+        return std::get<Forward>(std::move(reply));
+    }
+
+    // As if the server had answered so; returns the headers and the body for the client.
+    struct Seen {
+        std::map<std::string, std::string> headers;
+        std::string body;
+    };
+    static Seen answer(const Forward& forward, int32_t cache_n) {
+        HttpHeaders added;
+        const Json body = {{"usage", {{"prompt_tokens_details", {{"cached_tokens", cache_n}}}}},
+                           {"timings", {{"cache_n", cache_n}, {"prompt_n", 1}}}};
+        const std::string text = body.dump();
+        forward.watch->on_response(200, "application/json", added);
+        forward.watch->on_body(text);
+        Seen seen{{added.begin(), added.end()}, text};
+        if (forward.watch->changes_body()) seen.body = forward.watch->change(text, true);
+        forward.watch->on_end(ForwardWatch::End::kComplete);
+        return seen;
+    }
+    static std::string fallback(const Forward& forward) {
+        return answer(forward, 0).headers["x-spolia-fallback"];
+    }
+
+    void put_documents() {
+        ASSERT_TRUE(core_.put("", "a", kFirst).ok());
+        ASSERT_TRUE(core_.put("", "b", kSecond).ok());
+    }
+    static std::string prompt_of(const std::string& a, const std::string& b) {
+        return a + "\n\n" + b + "\n\nquestion";
+    }
+    bool counted(const std::string& line) {
+        return proxy_->metrics_text().find(line + '\n') != std::string::npos;
+    }
+
+    const test::TestFolder folder_;
+    test::CoreHarness core_;
+    test::FakeLlamaServer server_;
+    UpstreamConfig config_;
+    std::unique_ptr<LlamaServerProxy> proxy_;
+};
+
+TEST_F(LlamaServerProxyTest, PutsKnownTextIntoASlot) {
+    put_documents();
+    open();
+    const std::string prompt = prompt_of(kSecond, kFirst);
+    const Forward sent = forward(completion(prompt, kFast, {{"temperature", 0.5}}));
+    const Json body = Json::parse(*sent.body);
+    EXPECT_EQ(body["temperature"], 0.5);
+    EXPECT_EQ(body["cache_prompt"], true);
+    const std::vector<Token> tokens = server_.tokens_of(prompt);
+    EXPECT_EQ(server_.tokens_in(body["id_slot"]), tokens);
+
+    const auto n_tokens = static_cast<int32_t>(tokens.size());
+    Seen seen = answer(sent, n_tokens - 1);
+    EXPECT_EQ(seen.headers["x-spolia-policy"], "none");
+    EXPECT_EQ(seen.headers["x-spolia-reused"], "120");
+    const Json response = Json::parse(seen.body);
+    EXPECT_EQ(response["spolia"]["tokens"]["shifted"], 120);
+    // Rows in front of the first chunk, at most.
+    EXPECT_LT(response["usage"]["prompt_tokens_details"]["cached_tokens"], 8);
+    EXPECT_TRUE(counted("spolia_handovers_total{result=\"taken\"} 1"));
+}
+
+TEST_F(LlamaServerProxyTest, CountsWhatTheServerDidNotUse) {
+    put_documents();
+    open();
+    answer(forward(completion(prompt_of(kSecond, kFirst), kFast)), 3);
+    EXPECT_TRUE(counted("spolia_handovers_total{result=\"not_taken\"} 1"));
+    EXPECT_TRUE(counted("spolia_handovers_total{result=\"taken\"} 0"));
+}
+
+TEST_F(LlamaServerProxyTest, LeavesTheRestToTheServer) {
+    open();
+    const Forward unknown = forward(completion(prompt_of(kFirst, kSecond), kFast));
+    EXPECT_TRUE(Json::parse(*unknown.body).contains("id_slot"));
+    EXPECT_EQ(fallback(unknown), "first_sight");
+    EXPECT_TRUE(counted("spolia_handover_fallbacks_total{reason=\"first_sight\"} 1"));
+
+    const HttpRequest own = completion("abc", kFast, {{"id_slot", 1}});
+    const Forward chosen = forward(own);
+    EXPECT_EQ(*chosen.body, own.body);
+    EXPECT_EQ(fallback(chosen), "own_way");
+
+    HttpRequest broken = own;
+    broken.body = "{";
+    EXPECT_EQ(*forward(broken).body, "{");
+
+    server_.tokens_of = [](const std::string&) { return std::vector<Token>{1}; };
+    EXPECT_EQ(fallback(forward(completion("abc", kFast))), "tokens_differ");
+}
+
+TEST_F(LlamaServerProxyTest, AnswersForItsOwnFields) {
+    open();
+    const ReadyReply reply = ask(completion("abc", {{"fidelity", "best"}}));
+    ASSERT_TRUE(std::holds_alternative<HttpResponse>(reply));
+    EXPECT_EQ(std::get<HttpResponse>(reply).status, 400);
+}
+
+TEST_F(LlamaServerProxyTest, OtherRequestsPassAsTheyCome) {
+    open();
+    HttpRequest props;
+    props.method = "GET";
+    props.path = "/props";
+    EXPECT_FALSE(proxy_->wants_body(props));
+    const Reply reply = proxy_->route(props, "");
+    ASSERT_TRUE(std::holds_alternative<Forward>(reply));
+    EXPECT_FALSE(std::get<Forward>(reply).body);
+}
+
+// What a slot holds is the server's cached prefix, and only exact rows of the same tenant may be.
+TEST_F(LlamaServerProxyTest, ClearsSlotsThatHoldWhatIsNotExact) {
+    server_.slots.resize(1);
+    put_documents();
+    open();
+    const std::string erase = "POST /slots/0?action=erase";
+    const size_t n_before = server_.n_calls(erase);  // of the probe
+    const std::string prompt = prompt_of(kSecond, kFirst);
+    answer(forward(completion(prompt, kFast)), 127);
+    const Json exact = {{"fidelity", "exact"}};
+    EXPECT_EQ(fallback(forward(completion(prompt, exact))), "fidelity_exact");
+    EXPECT_EQ(server_.n_calls(erase), n_before + 1);
+    // The server has computed it by now: that may stay.
+    EXPECT_EQ(fallback(forward(completion(prompt, exact))), "fidelity_exact");
+    EXPECT_EQ(server_.n_calls(erase), n_before + 1);
+    EXPECT_EQ(fallback(forward(completion(prompt, exact), "other")), "fidelity_exact");
+    EXPECT_EQ(server_.n_calls(erase), n_before + 2);
+}
+
+TEST_F(LlamaServerProxyTest, ChecksTheServerAnewOnceItBrokeOff) {
+    put_documents();
+    open();
+    const std::string save = "POST /slots/1?action=save";
+    const size_t n_before = server_.n_calls(save) + server_.n_calls("POST /slots/0?action=save");
+    const Forward sent = forward(completion(prompt_of(kSecond, kFirst), kFast));
+    sent.watch->on_end(ForwardWatch::End::kUpstreamFailed);
+    EXPECT_FALSE(proxy_->hands_over());
+    while (!proxy_->hands_over()) std::this_thread::yield();
+    EXPECT_EQ(server_.n_calls(save) + server_.n_calls("POST /slots/0?action=save"), n_before + 1);
+}
+
+TEST_F(LlamaServerProxyTest, HandsNothingToAServerWithOtherRows) {
+    put_documents();
+    server_.rows_of = {};
+    const LlamaServerClient client(server_.call());
+    proxy_ = std::make_unique<LlamaServerProxy>(
+        *Upstream::open(config_.urls[0], config_), server_.call(), *client.props(),
+        &core_.service(), LlamaServerProxyOptions{.slot_directory = folder_.path, .limits = {}});
+    // Until it has looked at them.
+    while (server_.n_calls("POST /slots/0?action=save") == 0) std::this_thread::yield();
+    EXPECT_EQ(fallback(forward(completion(prompt_of(kSecond, kFirst), kFast))), "no_handover");
+    EXPECT_FALSE(proxy_->hands_over());
+}
+
+TEST_F(LlamaServerProxyTest, WithoutAModelPromptsGoWhereTheirBeginningIs) {
+    server_.slots.resize(3);
+    open(false);
+    const auto slot_of = [&](const std::string& prompt) {
+        const Forward sent = forward(completion(prompt, kFast));
+        EXPECT_EQ(fallback(sent), "no_model");
+        return Json::parse(*sent.body)["id_slot"].get<int>();
+    };
+    const int first = slot_of(kFirst);
+    EXPECT_NE(slot_of(kSecond), first);
+    EXPECT_EQ(slot_of(kFirst + " and more"), first);
+}
+
+}  // namespace
+}  // namespace spolia
