@@ -56,8 +56,8 @@ struct KvState {
     std::vector<size_t> k, v;        // where the rows of each layer begin
 };
 
-// kUnsupported, with what differs, where the state is none of the form above: another type of cache,
-// transposed V, more than one sequence, cells with extensions, missing or surplus bytes.
+// kUnsupported, with what differs, where the state is none of the form above: another type of
+// cache, transposed V, more than one sequence, cells with extensions, missing or surplus bytes.
 Result<KvState> parse_kv_state(std::span<const std::byte> state, const KvLayout& layout);
 
 }  // namespace spolia

@@ -63,7 +63,7 @@ enum class UpstreamKind : uint8_t { kAuto, kLlamaServer, kOpenai };
 struct UpstreamConfig {
     std::vector<std::string> urls;  // empty: none
     UpstreamKind kind = UpstreamKind::kAuto;
-    std::string key;                      // sent as a bearer key; empty: none
+    std::string key;  // sent as a bearer key; empty: none
     // Of slots of a llama-server: its --slot-save-path.
     std::filesystem::path slot_directory = "/dev/shm/spolia";
     std::filesystem::path ca_file;        // PEM, for https; empty: the system's

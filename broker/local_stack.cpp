@@ -68,7 +68,8 @@ Result<LocalStack> open_local_stack(const Config& config, const ServedElsewhere&
     if (!model.ok()) return model.error();
     stack.model = *std::move(model);
 
-    Result<std::unique_ptr<LlamaTextModel>> text = LlamaTextModel::create(stack.model->get(), elsewhere.chat_template);
+    Result<std::unique_ptr<LlamaTextModel>> text =
+        LlamaTextModel::create(stack.model->get(), elsewhere.chat_template);
     if (!text.ok()) return text.error();
     Result<std::unique_ptr<LlamaEngine>> engine = open_engine(config.model, *stack.model);
     if (!engine.ok()) return engine.error();

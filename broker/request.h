@@ -76,9 +76,9 @@ struct GenerateOutcome {
 };
 
 // The rows of a prompt that was just put in place. Borrowed for a call on the engine thread.
-class PromptRows {
+class RowSource {
 public:
-    virtual ~PromptRows() = default;
+    virtual ~RowSource() = default;
     virtual int32_t n_rows() const = 0;
     // The first rows of a layer, K at their positions; as many as there is room for.
     virtual Status copy(int32_t layer, std::span<uint16_t> k, std::span<uint16_t> v) const = 0;
@@ -91,7 +91,7 @@ class GenerateSink {
 public:
     virtual ~GenerateSink() = default;
     // Where a handover is asked for, before on_start. What fails in it is the sink's to remember.
-    virtual void on_rows(const PromptRows&) {}
+    virtual void on_rows(const RowSource&) {}
     // The prompt is in place; the first token follows.
     virtual void on_start(const Receipt& receipt) = 0;
     // Valid UTF-8, without stop words; `token` is the last one in it.

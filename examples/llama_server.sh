@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An unmodified llama-server with Spolia in front of it, asked with curl:
 #
-#     examples/llama_server.sh MODEL.gguf          # f16 KV cache, any chat model that llama.cpp runs
+#     examples/llama_server.sh MODEL.gguf      # any chat model that llama.cpp runs
 #
 # SPOLIA and LLAMA_SERVER name the programs, if they are not build/bin/spolia and the llama-server
 # that scripts/setup built. What matters of the server's command line:
@@ -20,7 +20,12 @@ slots=$(mktemp -d /dev/shm/spolia.XXXXXX)
 trap 'kill ${pids[@]+"${pids[@]}"} 2>/dev/null && wait 2>/dev/null; rm -rf "$folder" "$slots"' EXIT
 pids=()
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+free_port() {
+    python3 -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])'
+}
 
 port=$(free_port)
 "$llama_server" --model "$model" --host 127.0.0.1 --port "$port" --ctx-size 8192 --parallel 2 \
@@ -39,18 +44,19 @@ done
 front=$(sed -n 's/.*"message":"listening.*"port":\([0-9]*\).*/\1/p' "$folder/spolia.log")
 url=http://127.0.0.1:$front
 
-document() { python3 -c "import json, pathlib; print(json.dumps(pathlib.Path('$1').read_text()[:$2]))"; }
-readme=$(document README.md 1500)
-notes=$(document CONTRIBUTING.md 1500)
+json_text() { python3 -c 'import json, sys; print(json.dumps(sys.stdin.read()))'; }
+readme=$(head -c 1500 README.md | json_text)
+notes=$(head -c 1500 CONTRIBUTING.md | json_text)
 
 echo "Two documents are registered, and encoded at once:"
 curl -sS --fail-with-body -X PUT "$url/v1/chunks" -d "{\"texts\": [$readme, $notes]}" && echo
 
 part() { echo "{\"type\": \"text\", \"text\": $1}"; }
 ask() {
-    curl -sS --fail-with-body -D "$folder/head" "$url/v1/chat/completions" -d "{\"max_tokens\": 16,
-        \"spolia\": {\"fidelity\": \"fast\"},
-        \"messages\": [{\"role\": \"user\", \"content\": [$1, $(part '"What is this about?"')]}]}" && echo
+    local content="$1, $(part '"What is this about?"')"
+    curl -sS --fail-with-body -D "$folder/head" "$url/v1/chat/completions" -d "{
+        \"messages\": [{\"role\": \"user\", \"content\": [$content]}],
+        \"max_tokens\": 16, \"spolia\": {\"fidelity\": \"fast\"}}" && echo
     grep -i '^x-spolia' "$folder/head"
 }
 echo "Asked about both, and in the other order: see timings.cache_n and x-spolia-reused"

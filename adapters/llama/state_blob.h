@@ -13,8 +13,8 @@ struct llama_context;
 
 namespace spolia {
 
-// A sequence's state as llama_state_seq_set_data() reads it: u32 magic 0xaf143cd8, i32 sequence, then
-// what KvStateForm describes.
+// A sequence's state as llama_state_seq_set_data() reads it: u32 magic 0xaf143cd8, i32 sequence,
+// then what KvStateForm describes.
 //
 // The one staging copy of a sequence's KV: blocks are rotated into it and llama.cpp copies it into
 // its cache. Kept between requests, grown when needed.

@@ -32,10 +32,9 @@ Error unexpected(std::string_view target) {
 
 Result<Json> ask(const ServerCall& call, std::string_view method, std::string_view target,
                  const Json& body) {
-    const auto reply =
-        call(method, target,
-             body.is_null() ? std::string()
-                            : body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    const auto reply = call(
+        method, target,
+        body.is_null() ? std::string() : body.dump(-1, ' ', false, Json::error_handler_t::replace));
     if (!reply) return reply.error();
     if (reply->status != 200) return refused(target, *reply);
     Json json = Json::parse(reply->body, nullptr, false);
@@ -106,9 +105,9 @@ Result<std::string> LlamaServerClient::apply_template(std::string_view body) con
 }
 
 Result<std::vector<Token>> LlamaServerClient::tokenize(std::string_view text) const {
-    const Result<Json> json = ask(
-        call_, "POST", "/tokenize",
-        {{"content", std::string(text)}, {"add_special", true}, {"parse_special", true}});
+    const Result<Json> json =
+        ask(call_, "POST", "/tokenize",
+            {{"content", std::string(text)}, {"add_special", true}, {"parse_special", true}});
     if (!json) return json.error();
     const auto list = json->find("tokens");
     if (list == json->end() || !list->is_array()) return unexpected("/tokenize");

@@ -31,7 +31,8 @@ uint32_t word_at(std::span<const std::byte> file, size_t index) {
 
 std::vector<Token> tokens_at(std::span<const std::byte> file, size_t first_word, size_t n) {
     std::vector<Token> tokens(n);
-    if (n > 0) std::memcpy(tokens.data(), file.data() + first_word * sizeof(Token), n * sizeof(Token));
+    if (n > 0)
+        std::memcpy(tokens.data(), file.data() + first_word * sizeof(Token), n * sizeof(Token));
     return tokens;
 }
 

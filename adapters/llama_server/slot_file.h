@@ -39,7 +39,8 @@ struct SlotFile {
 // kUnsupported, with what differs, where it is no such file or its rows are not those of `layout`.
 Result<SlotFile> parse_slot_file(std::span<const std::byte> file, const KvLayout& layout);
 
-// Writes slot files, all in one place: the memory of the last one is taken for the next. One thread.
+// Writes slot files, all in one place: the memory of the last one is taken for the next. One
+// thread.
 class SlotFileWriter {
 public:
     // `path` is made with the first file, for its owner's eyes only.

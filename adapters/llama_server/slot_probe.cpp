@@ -124,9 +124,9 @@ Result<SlotHandover> probe_slots(const LlamaServerClient& server, const SlotProb
         return computed.error();
     }
     if (const Status saved = server.save_slot(probe.slot, saved_name); !saved) {
-        return Error{saved.error().code,
-                     saved.error().message + "; start it with --slot-save-path " +
-                         probe.directory.string() + "/"};
+        return Error{saved.error().code, saved.error().message +
+                                             "; start it with --slot-save-path " +
+                                             probe.directory.string() + "/"};
     }
     const std::optional<std::string> saved = read_whole_file(saved_file.path);
     if (!saved) {

@@ -27,8 +27,8 @@ struct SlotHandover {
 struct SlotProbe {
     std::filesystem::path directory;  // the server's --slot-save-path
     KvLayout layout;
-    std::span<const Token> tokens;  // a few, of the model's vocabulary
-    int32_t slot = 0;               // idle
+    std::span<const Token> tokens;      // a few, of the model's vocabulary
+    int32_t slot = 0;                   // idle
     std::optional<int32_t> other_slot;  // the same; nothing where there is one slot only
     // Of one of the tokens' K and V rows as the server computed them, layer by layer: fails where
     // they are another model's.

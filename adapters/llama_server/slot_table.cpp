@@ -14,7 +14,11 @@ int32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
 
 SlotLease::SlotLease(SlotTable& table, int32_t slot, std::string tenant, int32_t n_held,
                      bool must_clear)
-    : table_(&table), slot_(slot), tenant_(std::move(tenant)), n_held_(n_held), must_clear_(must_clear) {}
+    : table_(&table),
+      slot_(slot),
+      tenant_(std::move(tenant)),
+      n_held_(n_held),
+      must_clear_(must_clear) {}
 
 SlotLease::SlotLease(SlotLease&& other) noexcept
     : table_(std::exchange(other.table_, nullptr)),
@@ -38,8 +42,7 @@ int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string
     return tenant == whose ? std::min(common_prefix(prompt, tokens), n_exact) : 0;
 }
 
-SlotTable::SlotTable(int32_t n_slots)
-    : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
+SlotTable::SlotTable(int32_t n_slots) : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
 
 SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
     Slot* best = nullptr;

@@ -51,11 +51,10 @@ class SlotTable {
 public:
     explicit SlotTable(int32_t n_slots);
 
-    // The idle slot that holds most exact rows of the prompt's beginning for this tenant; where several hold
-    // as much, the one that was longest idle. Waits for one until the deadline.
+    // The idle slot that holds most exact rows of the prompt's beginning for this tenant; where
+    // several hold as much, the one that was longest idle. Waits for one until the deadline.
     std::optional<SlotLease> take(std::span<const Token> prompt, std::string tenant,
-                                  std::chrono::steady_clock::time_point deadline)
-        EXCLUDES(mutex_);
+                                  std::chrono::steady_clock::time_point deadline) EXCLUDES(mutex_);
 
     int32_t n_slots() const { return n_slots_; }
     int32_t n_taken() const EXCLUDES(mutex_);

@@ -162,8 +162,8 @@ int serve_model(Config config, Proxy* proxy) {
     return kExitOk;
 }
 
-// In front of a llama-server. Its requests pass from the start; once it has said which model it has,
-// this is loaded, and prompts are put into its slots.
+// In front of a llama-server. Its requests pass from the start; once it has said which model it
+// has, this is loaded, and prompts are put into its slots.
 int serve_llama_server(const Config& config, Proxy& pass_through) {
     const Result<ServerCall> call = open_server_call(config.upstream);
     if (!call.ok()) return fail(call.error());

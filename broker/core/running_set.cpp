@@ -8,7 +8,7 @@ namespace spolia {
 
 namespace {
 
-class RowsInPlace final : public PromptRows {
+class RowsInPlace final : public RowSource {
 public:
     RowsInPlace(const Engine& engine, const Generation& generation)
         : engine_(engine), generation_(generation) {}

@@ -61,7 +61,7 @@ private:
         // Of the request's own prefill, dense ones once they are known; none before that where the
         // prompt was computed elsewhere.
         std::vector<float> logits;
-        int attempts = 0;            // at the current rung
+        int attempts = 0;  // at the current rung
     };
     // A rung is compared anew after so many cancelled attempts no more.
     static constexpr int kAttemptsMax = 4;

@@ -15,7 +15,7 @@ class HandoverSink : public GenerateSink {
 public:
     std::future<Result<GenerateOutcome>> outcome() { return outcome_.get_future(); }
 
-    void on_rows(const PromptRows& rows) override { taken_ = take(rows); }
+    void on_rows(const RowSource& rows) override { taken_ = take(rows); }
     void on_start(const Receipt&) override {}
     void on_text(std::string, Token) override {}
     void on_done(const GenerateOutcome& outcome) override {
@@ -28,7 +28,7 @@ public:
     void on_error(const Error& error) override { outcome_.set_value(error); }
 
 protected:
-    virtual Status take(const PromptRows& rows) = 0;
+    virtual Status take(const RowSource& rows) = 0;
 
 private:
     Status taken_;

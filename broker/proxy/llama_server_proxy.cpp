@@ -23,7 +23,8 @@ constexpr seconds kProbeWait{1};     // the same, to check the server
 constexpr seconds kProbePause{2};    // between attempts to check it
 
 bool generates(const HttpRequest& request) {
-    return request.method == "POST" && std::ranges::find(kGenerating, request.path) != kGenerating.end();
+    return request.method == "POST" &&
+           std::ranges::find(kGenerating, request.path) != kGenerating.end();
 }
 
 }  // namespace
@@ -74,11 +75,10 @@ void LlamaServerProxy::serve(const Job& job) {
     SlotFill fill;
     fill.fallback = std::move(prompt.fallback);
     const GenerateRequest& request = prompt.request;
-    std::optional<SlotLease> lease =
-        leaves_slot_open(job.request.body, options_.limits)
-            ? state_->table.take(request.prompt.tokens, request.tenant,
-                                 steady_clock::now() + kSlotWait)
-            : std::nullopt;
+    std::optional<SlotLease> lease = leaves_slot_open(job.request.body, options_.limits)
+                                         ? state_->table.take(request.prompt.tokens, request.tenant,
+                                                              steady_clock::now() + kSlotWait)
+                                         : std::nullopt;
     const std::shared_ptr<SlotComposer> composer = this->composer();
     if (fill.fallback.empty() && !lease) fill.fallback = "slots_busy";
     if (fill.fallback.empty() && composer == nullptr) fill.fallback = "no_handover";
@@ -142,9 +142,9 @@ Forward LlamaServerProxy::forward(const Job& job, std::optional<SlotLease> lease
                                   GenerateRequest request, SlotFill fill) const {
     Forward forward{.candidates = {upstream_}};
     forward.body = lease ? with_slot(job.request.body, lease->slot()) : job.request.body;
-    forward.watch = std::make_shared<SlotWatch>(state_, std::move(lease),
-                                                std::move(request.prompt.tokens),
-                                                std::move(request.id), std::move(fill));
+    forward.watch =
+        std::make_shared<SlotWatch>(state_, std::move(lease), std::move(request.prompt.tokens),
+                                    std::move(request.id), std::move(fill));
     return forward;
 }
 
@@ -202,9 +202,9 @@ void LlamaServerProxy::try_open(const Result<ServerProps>& props, std::string& l
     const std::optional<SlotLease> slot = state_->table.take({}, {}, deadline);
     if (!slot) return fail("all of its slots are busy");
     const std::optional<SlotLease> other = state_->table.take({}, {}, steady_clock::now());
-    Result<std::unique_ptr<SlotComposer>> opened = SlotComposer::open(
-        *service_, server_, *props, options_.slot_directory, slot->slot(),
-        other ? std::optional(other->slot()) : std::nullopt);
+    Result<std::unique_ptr<SlotComposer>> opened =
+        SlotComposer::open(*service_, server_, *props, options_.slot_directory, slot->slot(),
+                           other ? std::optional(other->slot()) : std::nullopt);
     if (!opened) return fail(opened.error().message);
     if ((*opened)->clears_idle()) {
         log_event(LogLevel::kWarning,

@@ -49,9 +49,8 @@ Result<LocalStack> open_model(Config config, const ServerProps& props,
     config.model.path = *model;
     config.model.n_ctx = props.n_ctx;
     config.model.n_sequences = std::min(config.model.n_sequences, kSequencesMax);
-    return open_local_stack(config, {.chat_template = props.chat_template, .busy = [upstream] {
-                                         return upstream->n_in_flight() > 0;
-                                     }});
+    return open_local_stack(config, {.chat_template = props.chat_template,
+                                     .busy = [upstream] { return upstream->n_in_flight() > 0; }});
 }
 
 }  // namespace
@@ -77,8 +76,10 @@ Result<LlamaServerStack> open_llama_server_stack(Config config, const ServerCall
     if (local) {
         stack.local = *std::move(local);
     } else {
-        log_event(LogLevel::kWarning, "prompts are left to the llama-server, in the slots that fit "
-                                      "best: " + local.error().message);
+        log_event(LogLevel::kWarning,
+                  "prompts are left to the llama-server, in the slots that fit "
+                  "best: " +
+                      local.error().message);
     }
     LlamaServerProxyOptions options{.slot_directory = config.upstream.slot_directory, .limits = {}};
     options.limits.depth_max = config.server.json_depth_max;

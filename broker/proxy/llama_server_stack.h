@@ -18,13 +18,13 @@ struct LlamaServerStack {
     std::unique_ptr<LlamaServerProxy> proxy;
 };
 
-// Whether the configured upstream is one llama-server: by its kind or, where that is `auto`, because
-// it answers as one.
+// Whether the configured upstream is one llama-server: by its kind or, where that is `auto`,
+// because it answers as one.
 bool is_llama_server(const UpstreamConfig& config);
 
-// Waits until the server says what it has, and loads it: the file that the configuration names, else
-// the one that the server has. Fails with kCancelled once `stopped` is ready, and where the server
-// does not answer as a llama-server.
+// Waits until the server says what it has, and loads it: the file that the configuration names,
+// else the one that the server has. Fails with kCancelled once `stopped` is ready, and where the
+// server does not answer as a llama-server.
 Result<LlamaServerStack> open_llama_server_stack(Config config, const ServerCall& call,
                                                  const std::future<void>& stopped);
 

@@ -68,8 +68,8 @@ void ReceiptWriter::pass_events(std::string_view bytes, bool last) {
 }
 
 void ReceiptWriter::pass_line(std::string_view line) {
-    const bool counts = line.starts_with(kData) &&
-                        (line.find("\"timings\"") != line.npos || line.find("\"usage\"") != line.npos);
+    const bool counts = line.starts_with(kData) && (line.find("\"timings\"") != line.npos ||
+                                                    line.find("\"usage\"") != line.npos);
     if (!counts) {
         out_ += line;
         return;
@@ -89,8 +89,8 @@ void ReceiptWriter::append_changed(std::string_view json) {
         return;
     }
     std::vector<BodyEdit> edits;
-    if (const auto cached = member_below(
-            json, *root, {"usage", "prompt_tokens_details", "cached_tokens"})) {
+    if (const auto cached =
+            member_below(json, *root, {"usage", "prompt_tokens_details", "cached_tokens"})) {
         edits.push_back({*cached, std::to_string(n_exact_)});
     }
     if (json_member(json, *root, "timings")) {

@@ -24,8 +24,7 @@ Result<ServerCall> open_server_call(const UpstreamConfig& config) {
     if (!config.key.empty()) client->set_header("Authorization", "Bearer " + config.key);
     return ServerCall([client, path = url->path](std::string_view method, std::string_view target,
                                                  std::string body) -> Result<ServerReply> {
-        Result<HttpReply> reply =
-            client->call(method, path + std::string(target), std::move(body));
+        Result<HttpReply> reply = client->call(method, path + std::string(target), std::move(body));
         if (!reply) return reply.error();
         return ServerReply{reply->status, std::move(reply->body)};
     });

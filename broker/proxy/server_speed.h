@@ -15,8 +15,8 @@ public:
         if (n_tokens < kTokensMin || !(ms > 0)) return;
         const MutexLock lock(mutex_);
         const double measured = ms / static_cast<double>(n_tokens);
-        ms_per_token_ = ms_per_token_ ? *ms_per_token_ + kWeight * (measured - *ms_per_token_)
-                                      : measured;
+        ms_per_token_ =
+            ms_per_token_ ? *ms_per_token_ + kWeight * (measured - *ms_per_token_) : measured;
     }
 
     std::optional<double> ms_per_token() const EXCLUDES(mutex_) {

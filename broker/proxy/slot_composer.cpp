@@ -27,7 +27,7 @@ public:
         : file_(std::move(file)), tokens_(std::move(tokens)), n_layer_(n_layer) {}
 
 private:
-    Status take(const PromptRows& rows) override {
+    Status take(const RowSource& rows) override {
         if (Status begun = file_->begin(tokens_); !begun) return begun;
         for (int32_t layer = 0; layer < n_layer_; ++layer) {
             if (Status copied = rows.copy(layer, file_->k(layer), file_->v(layer)); !copied) {
@@ -52,7 +52,7 @@ public:
     const LayerRows& layer(int32_t index) const { return layers_[static_cast<size_t>(index)]; }
 
 private:
-    Status take(const PromptRows& rows) override {
+    Status take(const RowSource& rows) override {
         const auto n_rows = static_cast<size_t>(rows.n_rows());
         for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
             LayerRows& into = layers_.emplace_back();
@@ -83,10 +83,12 @@ Status compare_rows(std::span<const uint16_t> theirs, std::span<const uint16_t> 
     // Not a number is no match, unless it is the same one.
     if (std::ranges::equal(theirs, ours)) return {};
     if (theirs.size() == ours.size() && relative_error(theirs, ours) <= kRowErrorMax) return {};
-    return Error{ErrorCode::kUnsupported,
-                 "llama-server computes other KV rows in layer " + std::to_string(layer) +
-                     " than " + model.path + " has: give spolia the GGUF file that the server has "
-                     "(--model), which must run without LoRA adapters and with the model's own RoPE"};
+    return Error{
+        ErrorCode::kUnsupported,
+        "llama-server computes other KV rows in layer " + std::to_string(layer) + " than " +
+            model.path +
+            " has: give spolia the GGUF file that the server has "
+            "(--model), which must run without LoRA adapters and with the model's own RoPE"};
 }
 
 std::filesystem::path file_of(const std::filesystem::path& directory, int32_t slot) {
@@ -122,12 +124,9 @@ SlotComposer::SlotComposer(Service& service, const LlamaServerClient& server, Sl
     }
 }
 
-Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
-                                                         const LlamaServerClient& server,
-                                                         const ServerProps& props,
-                                                         std::filesystem::path directory,
-                                                         int32_t slot,
-                                                         std::optional<int32_t> other_slot) {
+Result<std::unique_ptr<SlotComposer>> SlotComposer::open(
+    Service& service, const LlamaServerClient& server, const ServerProps& props,
+    std::filesystem::path directory, int32_t slot, std::optional<int32_t> other_slot) {
     const ModelInfo& model = service.model();
     if (model.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported,
@@ -144,18 +143,19 @@ Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
     if (const auto composed = hand_over(service, std::move(request), rows); !composed) {
         return composed.error();
     }
-    const Result<SlotHandover> handover = probe_slots(
-        server, {.directory = directory,
-                 .layout = model.kv,
-                 .tokens = tokens,
-                 .slot = slot,
-                 .other_slot = other_slot,
-                 .check_rows = [&](int32_t layer, std::span<const uint16_t> k,
-                                   std::span<const uint16_t> v) {
-                     const LayerRows& ours = rows->layer(layer);
-                     if (Status same = compare_rows(k, ours.k, model, layer); !same) return same;
-                     return compare_rows(v, ours.v, model, layer);
-                 }});
+    const Result<SlotHandover> handover =
+        probe_slots(server, {.directory = directory,
+                             .layout = model.kv,
+                             .tokens = tokens,
+                             .slot = slot,
+                             .other_slot = other_slot,
+                             .check_rows = [&](int32_t layer, std::span<const uint16_t> k,
+                                               std::span<const uint16_t> v) {
+                                 const LayerRows& ours = rows->layer(layer);
+                                 if (Status same = compare_rows(k, ours.k, model, layer); !same)
+                                     return same;
+                                 return compare_rows(v, ours.v, model, layer);
+                             }});
     if (!handover) return handover.error();
     return std::unique_ptr<SlotComposer>(
         new SlotComposer(service, server, *handover, directory, props.n_slots));

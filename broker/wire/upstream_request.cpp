@@ -19,9 +19,9 @@ Parsed<UpstreamRequest> parse_upstream_request(std::string_view body,
     UpstreamRequest request;
     request.own_way = names_slot(*json);
     request.given_ids = !json->contains("messages") && json->value("prompt", Json()).is_array();
-    Parsed<ParsedRequest> parsed = json->contains("messages")
-                                       ? parse_chat_object(*json, context, read_prompt_options)
-                                       : parse_completion_object(*json, context, read_prompt_options);
+    Parsed<ParsedRequest> parsed =
+        json->contains("messages") ? parse_chat_object(*json, context, read_prompt_options)
+                                   : parse_completion_object(*json, context, read_prompt_options);
     if (!parsed.ok()) return parsed.error();
     request.surface = parsed->surface;
     request.generate = std::move(parsed->generate);
@@ -37,8 +37,10 @@ Parsed<UpstreamPrompt> parse_upstream_prompt(std::string_view text, std::string_
     prompt.tenant = tenant_salt(tenant, read_cache_salt(body));
     if (!json->contains("messages")) {
         const std::string* given = body.string("prompt");
-        if (given != nullptr) prompt.text = *given;
-        else body.fail("prompt", "must be a string");
+        if (given != nullptr)
+            prompt.text = *given;
+        else
+            body.fail("prompt", "must be a string");
     }
     if (!body.ok()) return body.fault();
     return prompt;

@@ -27,8 +27,8 @@ Parsed<UpstreamRequest> parse_upstream_request(std::string_view body,
 
 // What of a request tells which slot is best for it, where its tokens are the server's to say.
 struct UpstreamPrompt {
-    std::string tenant;                // with the client's cache_salt
-    std::optional<std::string> text;   // of a completion; nothing: a chat's messages
+    std::string tenant;               // with the client's cache_salt
+    std::optional<std::string> text;  // of a completion; nothing: a chat's messages
 };
 Parsed<UpstreamPrompt> parse_upstream_prompt(std::string_view body, std::string_view tenant,
                                              const JsonLimits& limits);

@@ -89,7 +89,8 @@ private:
 
     ServerReply tokenize(const nlohmann::json& request) const {
         const auto text = request.at("content").get<std::string>();
-        return ok({{"tokens", tokens_of ? tokens_of(text) : std::vector<Token>(text.begin(), text.end())}});
+        return ok({{"tokens",
+                    tokens_of ? tokens_of(text) : std::vector<Token>(text.begin(), text.end())}});
     }
 
     ServerReply complete(const nlohmann::json& request) {
@@ -126,8 +127,7 @@ private:
     ServerReply restore(size_t slot, const std::string& file) {
         std::ifstream in(directory / file);
         const std::string bytes(std::istreambuf_iterator<char>(in), {});
-        const Result<SlotFile> read =
-            parse_slot_file(std::as_bytes(std::span(bytes)), form.layout);
+        const Result<SlotFile> read = parse_slot_file(std::as_bytes(std::span(bytes)), form.layout);
         if (!read.ok() || read->version != form.version) {
             slots[slot] = {};
             return refuse(400, "Unable to restore slot");

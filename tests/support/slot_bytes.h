@@ -18,10 +18,10 @@ struct SlotBytes {
     uint32_t version = 3;
     KvLayout layout{.n_layer = 2, .k_dim = 4, .v_dim = 2};
     std::vector<Token> tokens = {5, 6, 7};
-    bool packed = true;        // the list of tokens as versions from 3 on write it
-    uint32_t n_media = 0;      // of a packed list
+    bool packed = true;    // the list of tokens as versions from 3 on write it
+    uint32_t n_media = 0;  // of a packed list
     int32_t n_stream = 1;
-    int32_t stream = 0;        // that has the rows
+    int32_t stream = 0;  // that has the rows
     int32_t sequence = 0;
     std::vector<int32_t> positions = {0, 1, 2};
     uint32_t v_trans = 0;

@@ -29,11 +29,12 @@ TEST(LlamaServerClient, ReadsWhatTheServerSaysOfItself) {
 
 TEST(LlamaServerClient, TokenizesAsCompletionsDo) {
     std::string sent;
-    const LlamaServerClient client([&](std::string_view, std::string_view target, std::string body) {
-        EXPECT_EQ(target, "/tokenize");
-        sent = std::move(body);
-        return Result<ServerReply>(ServerReply{200, R"({"tokens": [1, 22]})"});
-    });
+    const LlamaServerClient client(
+        [&](std::string_view, std::string_view target, std::string body) {
+            EXPECT_EQ(target, "/tokenize");
+            sent = std::move(body);
+            return Result<ServerReply>(ServerReply{200, R"({"tokens": [1, 22]})"});
+        });
     EXPECT_THAT(*client.tokenize("a\xff\"b"), ElementsAre(1, 22));
     EXPECT_THAT(sent, HasSubstr(R"("add_special":true)"));
     EXPECT_THAT(sent, HasSubstr(R"("parse_special":true)"));

@@ -16,13 +16,12 @@ protected:
     SlotProbeTest() { server_.directory = folder_.path; }
 
     Result<SlotHandover> probe() {
-        return probe_slots(LlamaServerClient(server_.call()),
-                           {.directory = folder_.path,
-                            .layout = server_.form.layout,
-                            .tokens = tokens_,
-                            .slot = 1,
-                            .other_slot = 0,
-                            .check_rows = check_rows_});
+        return probe_slots(LlamaServerClient(server_.call()), {.directory = folder_.path,
+                                                               .layout = server_.form.layout,
+                                                               .tokens = tokens_,
+                                                               .slot = 1,
+                                                               .other_slot = 0,
+                                                               .check_rows = check_rows_});
     }
     std::string refusal() {
         const Result<SlotHandover> handover = probe();

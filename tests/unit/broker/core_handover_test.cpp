@@ -22,7 +22,7 @@ using test::words;
 // Keeps the states of the rows that it is handed.
 class RowKeeper final : public GenerateSink {
 public:
-    void on_rows(const PromptRows& rows) override {
+    void on_rows(const RowSource& rows) override {
         ++n_handed;
         const auto n_rows = static_cast<size_t>(rows.n_rows());
         std::vector<uint16_t> k(n_rows * dims.first), v(n_rows * dims.second);
@@ -106,8 +106,8 @@ TEST_F(CoreHandover, ComposesWhatItLearnedFromWhatItDeclined) {
 
 TEST_F(CoreHandover, LeavesToTheOtherServerWhatItComputesFaster) {
     core.open();
-    core.put("", "a", words(1, 60));
-    core.put("", "b", words(2, 60));
+    ASSERT_TRUE(core.put("", "a", words(1, 60)).ok());
+    ASSERT_TRUE(core.put("", "b", words(2, 60)).ok());
     // The cost model knows what rows take once it has seen some.
     core.run(core.request(parts(5, 6, 7)));
     core.run(core.request(parts(8, 9, 7)));

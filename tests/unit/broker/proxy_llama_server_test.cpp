@@ -37,7 +37,8 @@ protected:
         server_.rows_of = [](std::vector<Token> tokens) {
             return [states = test::FakeEngine::dense_states(tokens)](
                        int32_t layer, bool v, size_t row, std::span<uint16_t> elements) {
-                if (layer == 0 && !v) std::memcpy(elements.data(), &states[row], sizeof states[row]);
+                if (layer == 0 && !v)
+                    std::memcpy(elements.data(), &states[row], sizeof states[row]);
             };
         };
         config_.urls = {"http://127.0.0.1:9"};

@@ -47,10 +47,11 @@ TEST(ReceiptWriter, CountsExactRowsAndAddsTheReceipt) {
 }
 
 TEST(ReceiptWriter, ChangesEventsThatCount) {
-    const std::string events = "data: {\"choices\": [{\"delta\": {\"content\": \"usage\"}}]}\n\n"
-                               "data: {\"choices\": [], \"timings\": {\"cache_n\": 99}}\r\n\r\n"
-                               "data: {\"usage\": {\"prompt_tokens_details\": {\"cached_tokens\": 99}}}\n\n"
-                               "data: [DONE]\n\n";
+    const std::string events =
+        "data: {\"choices\": [{\"delta\": {\"content\": \"usage\"}}]}\n\n"
+        "data: {\"choices\": [], \"timings\": {\"cache_n\": 99}}\r\n\r\n"
+        "data: {\"usage\": {\"prompt_tokens_details\": {\"cached_tokens\": 99}}}\n\n"
+        "data: [DONE]\n\n";
     const std::string out = passed(events, true);
     EXPECT_TRUE(out.starts_with(events.substr(0, events.find("data: {\"choices\": [],"))));
     EXPECT_NE(out.find("\"timings\": {\"cache_n\": 99},\"spolia\":{\"policy\":\"cacheblend\""),
@@ -61,7 +62,8 @@ TEST(ReceiptWriter, ChangesEventsThatCount) {
 }
 
 TEST(ReceiptWriter, GivesTheSameHoweverTheBodyIsCut) {
-    const std::string events = "data: {\"timings\": {\"cache_n\": 99}}\n\nevent: x\ndata: [DONE]\n\n";
+    const std::string events =
+        "data: {\"timings\": {\"cache_n\": 99}}\n\nevent: x\ndata: [DONE]\n\n";
     for (size_t piece = 1; piece < kAnswer.size(); ++piece) {
         EXPECT_EQ(passed(kAnswer, false, piece), passed(kAnswer, false)) << piece;
         EXPECT_EQ(passed(events, true, piece), passed(events, true)) << piece;

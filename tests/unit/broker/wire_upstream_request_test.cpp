@@ -63,8 +63,8 @@ TEST_F(WireUpstreamRequest, TellsItsOwnFieldsFromTheServers) {
     const auto own = parse("{" + chat + R"(, "spolia": {"fidelity": "best"}})");
     ASSERT_FALSE(own.ok());
     EXPECT_TRUE(own.error().param.starts_with("spolia"));
-    const auto image = parse(
-        R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})");
+    const auto image =
+        parse(R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})");
     ASSERT_FALSE(image.ok());
     EXPECT_FALSE(image.error().param.starts_with("spolia"));
 }
