@@ -179,6 +179,18 @@ Status read_upstream_key(UpstreamConfig& upstream, std::string_view path) {
     return set_upstream_key(upstream, line);
 }
 
+Status set_affinity(std::optional<bool>& field, std::string_view text) {
+    if (text == "auto") {
+        field.reset();
+        return {};
+    }
+    if (text != "on" && text != "off") {
+        return invalid("expected auto, on or off, got '" + std::string(text) + "'");
+    }
+    field = text == "on";
+    return {};
+}
+
 constexpr int32_t kDayMs = 86'400'000;
 
 Status set_milliseconds(int32_t& field, std::string_view text) {
@@ -293,6 +305,40 @@ constexpr ConfigOption kOptions[] = {
     {"upstream.connections_idle_max", "--upstream-idle-max", "SPOLIA_UPSTREAM_IDLE_MAX", "N",
      "connections to keep for later, each upstream",
      [](C c, V v) { return set_integer<int32_t>(c.upstream.connections_idle_max, v, 0, 65536); }},
+
+    {"upstream.affinity", "--upstream-affinity", "SPOLIA_UPSTREAM_AFFINITY", "auto|on|off",
+     "prompts that begin alike go to one upstream; auto: where there are several",
+     [](C c, V v) { return set_affinity(c.upstream.affinity, v); }},
+    {"upstream.stable_tools", "--upstream-stable-tools", "SPOLIA_UPSTREAM_STABLE_TOOLS", "BOOL",
+     "sort tools by name, and the keys of their JSON",
+     [](C c, V v) { return set_switch(c.upstream.stable_tools, v); }},
+    {"upstream.document_order", "--upstream-document-order", "SPOLIA_UPSTREAM_DOCUMENT_ORDER",
+     "BOOL", "sort documents of requests that allow it, so that prompts share prefixes",
+     [](C c, V v) { return set_switch(c.upstream.document_order, v); }},
+    {"upstream.cache_salt", "--upstream-cache-salt", "SPOLIA_UPSTREAM_CACHE_SALT", "BOOL",
+     "give requests without a cache_salt one of their tenant's",
+     [](C c, V v) { return set_switch(c.upstream.cache_salt, v); }},
+    {"upstream.salt_secret", "", "SPOLIA_UPSTREAM_SALT_SECRET", "TEXT",
+     "what tenants' salts are made with, so that nobody can guess them",
+     [](C c, V v) {
+         c.upstream.salt_secret = v;
+         return Status();
+     }},
+    {"upstream.separator", "--upstream-separator", "SPOLIA_UPSTREAM_SEPARATOR", "TEXT",
+     "text to put between the parts of messages: LMCache's blend_special_str",
+     [](C c, V v) {
+         c.upstream.separator = v;
+         return Status();
+     }},
+    {"upstream.strip_spolia", "--upstream-strip-spolia", "SPOLIA_UPSTREAM_STRIP_SPOLIA", "BOOL",
+     "take the member spolia out of requests",
+     [](C c, V v) { return set_switch(c.upstream.strip_spolia, v); }},
+    {"upstream.warm_up", "--upstream-warm-up", "SPOLIA_UPSTREAM_WARM_UP", "BOOL",
+     "PUT /v1/chunks makes an upstream read the text",
+     [](C c, V v) { return set_switch(c.upstream.warm_up, v); }},
+    {"upstream.health_interval_ms", "--upstream-health-interval",
+     "SPOLIA_UPSTREAM_HEALTH_INTERVAL", "MS", "time between two health checks; 0: none",
+     [](C c, V v) { return set_integer<int32_t>(c.upstream.health_interval_ms, v, 0, kDayMs); }},
 
     {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
      "where KV blocks and collections are kept on disk",

@@ -69,6 +69,17 @@ struct UpstreamConfig {
     int32_t header_timeout_ms = 600'000;  // from a sent request to the response's header
     int32_t idle_timeout_ms = 600'000;    // without a byte of a body going on
     int32_t connections_idle_max = 64;    // kept for later requests, each upstream
+
+    // Of upstreams of kind openai.
+    std::optional<bool> affinity;  // nullopt: where there are several
+    bool stable_tools = false;
+    bool document_order = false;
+    bool cache_salt = false;
+    std::string salt_secret;
+    std::string separator;  // between parts of messages; empty: none
+    bool strip_spolia = true;
+    bool warm_up = false;
+    int32_t health_interval_ms = 5'000;  // 0: upstreams are not asked how they are
 };
 
 struct CacheConfig {

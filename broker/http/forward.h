@@ -18,6 +18,8 @@ public:
     enum class End : uint8_t { kComplete, kClientGone, kUpstreamFailed };
 
     virtual ~ForwardWatch() = default;
+    // The request is with this one, or a part of it.
+    virtual void on_upstream(const Upstream& /*upstream*/) {}
     // An upstream's response begins; those that answer in place of one are not seen. `added` go to
     // the client.
     virtual void on_response(int /*status*/, std::string_view /*content_type*/,

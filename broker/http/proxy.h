@@ -18,6 +18,9 @@ public:
     // never held as a whole; route() then sees none.
     virtual bool wants_body(const HttpRequest& head) const = 0;
 
+    // Whether a request for this server alone (Router::attach_proxy) goes to route() all the same.
+    virtual bool answers(const HttpRequest& /*head*/) const { return false; }
+
     // Whether some upstream answers.
     virtual bool ready() const = 0;
     // In Prometheus's text format, for /metrics.

@@ -167,6 +167,7 @@ Relay::Awaitable<bool> Relay::ask(Upstream& upstream) {
     const bool begun = co_await begin_request(upstream);
     if (!begun) co_return !client_gone_;
     end_.upstream = upstream.name();
+    if (forward_.watch != nullptr) forward_.watch->on_upstream(upstream);
     if (!request_sent_) co_await send_rest(upstream);
     if (!client_gone_ && !end_.refusal) {
         release(request_.body);

@@ -201,7 +201,8 @@ HttpResponse Router::health() const {
 
 Proxy* Router::proxy_for(const HttpRequest& request) const {
     Proxy* proxy = proxy_;
-    return proxy != nullptr && is_ours(request.path) ? nullptr : proxy;
+    if (proxy == nullptr || !is_ours(request.path) || proxy->answers(request)) return proxy;
+    return nullptr;
 }
 
 bool Router::wants_body(const HttpRequest& head) const {

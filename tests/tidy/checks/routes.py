@@ -9,7 +9,8 @@ DOCUMENT = "docs/http.md"
 ROUTE = re.compile(r'\{"([A-Z]+)", "(/[^"]*)", handle_\w+\}')
 NAMED = re.compile(r"`([A-Z]+) (/[^`]*)`")
 # Answered in front of the table of routes.
-APART = {("GET", "/health"), ("GET", "/v1/health")}
+APART = {("GET", "/health"), ("GET", "/v1/health"), ("GET", "/v1/upstreams"),
+         ("POST", "/v1/upstreams/*/drain"), ("POST", "/v1/upstreams/*/undrain")}
 
 
 def found(tree, path, pattern):

@@ -51,6 +51,19 @@ protected:
     std::filesystem::path directory_;
 };
 
+TEST_F(ConfigTest, ReadsWhatIsDoneToRequestsOnTheirWay) {
+    const Result<Config> config = from_file(
+        "[upstream]\nurls = \"http://a:1,http://b:2\"\naffinity = \"off\"\n"
+        "stable_tools = true\nseparator = \" # # \"\nhealth_interval_ms = 0\n");
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->upstream.affinity, false);
+    EXPECT_TRUE(config->upstream.stable_tools);
+    EXPECT_TRUE(config->upstream.strip_spolia);
+    EXPECT_EQ(config->upstream.separator, " # # ");
+    EXPECT_EQ(config->upstream.health_interval_ms, 0);
+    expect_error_at("[upstream]\naffinity = \"maybe\"\n", 2, "expected auto, on or off");
+}
+
 TEST_F(ConfigTest, DefaultsStandAlone) {
     const Result<Config> config = load_config({});
     ASSERT_TRUE(config.ok());

@@ -1,0 +1,63 @@
+#include "broker/proxy/health_checks.h"
+
+#include "broker/http/client.h"
+#include "broker/log.h"
+
+namespace spolia {
+namespace {
+
+// A server that takes longer is too busy to be sent more, and the stop waits for it.
+constexpr std::chrono::milliseconds kPatience{2000};
+
+}  // namespace
+
+HealthChecks::HealthChecks(UpstreamGroup& group, std::chrono::milliseconds interval)
+    : group_(group), interval_(interval), was_healthy_(group.size(), true) {
+    thread_ = std::thread([this] { run(); });
+}
+
+HealthChecks::~HealthChecks() {
+    {
+        const MutexLock lock(mutex_);
+        stopped_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+}
+
+bool HealthChecks::stopped() {
+    const MutexLock lock(mutex_);
+    return stopped_;
+}
+
+void HealthChecks::run() {
+    while (!stopped()) {
+        for (size_t i = 0; i < group_.size() && !stopped(); ++i) check(i);
+        const auto next = std::chrono::steady_clock::now() + interval_;
+        const MutexLock lock(mutex_);
+        while (!stopped_ && changed_.wait_until(mutex_, next)) {}
+    }
+}
+
+void HealthChecks::check(size_t index) {
+    const Upstream& upstream = *group_.upstream(index);
+    const HttpUrl& url = upstream.url();
+    if (url.tls) return;
+    HttpClient client(url.host, url.port, kPatience);
+    const std::string& key = upstream.config().key;
+    if (!key.empty()) client.set_header("Authorization", "Bearer " + key);
+    const Result<HttpReply> reply = client.call("GET", url.path + "/health");
+    const bool healthy = reply.ok() && reply->status < 500;
+    if (stopped()) return;
+    group_.note_checked(index, healthy);
+    if (healthy == was_healthy_[index]) return;
+    was_healthy_[index] = healthy;
+    const std::string reason = healthy      ? ""
+                               : reply.ok() ? "HTTP " + std::to_string(reply->status)
+                                            : reply.error().message;
+    log_event(healthy ? LogLevel::kInfo : LogLevel::kWarning,
+              healthy ? "an upstream is healthy again" : "an upstream is not healthy",
+              {{"upstream", upstream.name()}, {"reason", reason}});
+}
+
+}  // namespace spolia
