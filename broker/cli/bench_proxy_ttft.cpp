@@ -1,7 +1,9 @@
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "broker/cli/bench_proxy.h"
@@ -21,6 +23,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kPeer = "llama-server --cache-reuse 64";
 // Of each prompt, beside documents and question: the chat template and what is generated.
 constexpr int32_t kSlackTokens = 256;
+constexpr std::chrono::seconds kSlotsTimeout{60};
 
 // One way of answering, measured round by round.
 struct Way {
@@ -85,6 +88,21 @@ std::vector<Way> ways_of(const ProxyBenchOptions& options, const Servers& server
     return ways;
 }
 
+// Spolia forwards from the start, and knows chunks (404 before) once its model is loaded and the
+// upstream's slots are looked at.
+Status put_chunks(const HttpClient& client, const std::vector<std::string>& documents) {
+    const auto deadline = std::chrono::steady_clock::now() + kSlotsTimeout;
+    for (;;) {
+        const Result<HttpReply> reply = client.call("PUT", "/v1/chunks", chunks_body(documents));
+        if (!reply.ok()) return reply.error();
+        if (reply->status == 200) return {};
+        if (reply->status != 404 || std::chrono::steady_clock::now() > deadline) {
+            return Error{ErrorCode::kInternal, "PUT /v1/chunks answered " + reply->body};
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+}
+
 class TtftRounds {
 public:
     TtftRounds(const ProxyBenchOptions& options, const TextModel& text, std::vector<Way>& ways)
@@ -108,11 +126,7 @@ Status TtftRounds::prepare(const ServerProcess& spolia) {
         if (!document) return document.error();
         documents_.push_back(std::move(document).value());
     }
-    const HttpClient client("127.0.0.1", spolia.port());
-    const Result<HttpReply> reply = client.call("PUT", "/v1/chunks", chunks_body(documents_));
-    if (!reply.ok()) return reply.error();
-    if (reply->status == 200) return {};
-    return Error{ErrorCode::kInternal, "PUT /v1/chunks answered " + reply->body};
+    return put_chunks(HttpClient("127.0.0.1", spolia.port()), documents_);
 }
 
 Status TtftRounds::round(int number) {

@@ -144,7 +144,7 @@ Connection::Awaitable<bool> Connection::route(RequestParser& parser, Exchange& e
     }
     const bool forwards =
         std::holds_alternative<Forward>(*reply) || std::holds_alternative<Deferred>(*reply);
-    if (!forwards) exchange.request.body = {};
+    if (!forwards) release(exchange.request.body);
     co_return co_await answer(std::move(*reply), parser, exchange);
 }
 
@@ -248,7 +248,7 @@ Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred
     ReadyReply ready = std::move(std::get<0>(first).front());
     Reply reply =
         std::visit([](auto&& each) -> Reply { return std::move(each); }, std::move(ready));
-    if (!std::holds_alternative<Forward>(reply)) exchange.request.body = {};
+    if (!std::holds_alternative<Forward>(reply)) release(exchange.request.body);
     co_return co_await answer(std::move(reply), parser, exchange);
 }
 

@@ -16,31 +16,49 @@ constexpr size_t kReadBytes = 4096;
 
 void HangUpWatch::start(std::function<void()> on_hang_up) {
     on_hang_up_ = std::move(on_hang_up);
-    if (!pending_ && ahead_.size() < kAheadBytesMax) wait();
+    wait();
 }
 
 void HangUpWatch::wait() {
-    pending_ = true;
-    socket_.async_wait(
-        asio::ip::tcp::socket::wait_read,
-        [self = shared_from_this()](const error_code& error) { self->on_readable(error); });
+    using tcp_socket = asio::ip::tcp::socket;
+    const auto self = shared_from_this();
+    if (ahead_.size() < kAheadBytesMax) {
+        if (std::exchange(awaits_bytes_, true)) return;
+        socket_.async_wait(tcp_socket::wait_read,
+                           [self](const error_code& error) { self->on_readable(error); });
+    } else {
+        if (std::exchange(awaits_break_, true)) return;
+        socket_.async_wait(tcp_socket::wait_error,
+                           [self](const error_code& error) { self->on_broken(error); });
+    }
 }
 
-void HangUpWatch::on_readable(const error_code& waited) {
-    pending_ = false;
+// With the reads of an exchange that is over, by itself or in part.
+bool HangUpWatch::was_cancelled(const error_code& error) const {
+    return error == asio::error::operation_aborted && socket_.is_open();
+}
+
+void HangUpWatch::on_readable(error_code error) {
+    awaits_bytes_ = false;
     if (!on_hang_up_) return;
-    // Cancelled with the reads of an exchange that is over.
-    if (waited == asio::error::operation_aborted && socket_.is_open()) return wait();
-    error_code error = waited;
+    if (was_cancelled(error)) return wait();
     size_t n_bytes = 0;
     if (!error) n_bytes = socket_.read_some(ahead_.prepare(kReadBytes), error);
     ahead_.commit(n_bytes);
-    if (error && error != asio::error::would_block) {
-        const std::function<void()> on_hang_up = std::exchange(on_hang_up_, nullptr);
-        on_hang_up();
-    } else if (ahead_.size() < kAheadBytesMax) {
-        wait();
-    }
+    if (error && error != asio::error::would_block) return tell();
+    wait();
+}
+
+void HangUpWatch::on_broken(const error_code& error) {
+    awaits_break_ = false;
+    if (!on_hang_up_) return;
+    if (was_cancelled(error)) return wait();
+    tell();
+}
+
+void HangUpWatch::tell() {
+    const std::function<void()> on_hang_up = std::exchange(on_hang_up_, nullptr);
+    on_hang_up();
 }
 
 }  // namespace spolia

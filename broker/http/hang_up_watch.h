@@ -13,7 +13,8 @@ namespace spolia {
 // strand; the socket must be non-blocking.
 class HangUpWatch : public std::enable_shared_from_this<HangUpWatch> {
 public:
-    // What the client sends ahead goes to `ahead`, up to a bound; beyond it the watch is blind.
+    // What the client sends ahead goes to `ahead`, up to a bound; beyond it only a connection that
+    // breaks is seen, not one that ends in order.
     HangUpWatch(boost::asio::ip::tcp::socket& socket, boost::beast::flat_buffer& ahead)
         : socket_(socket), ahead_(ahead) {}
 
@@ -24,12 +25,16 @@ public:
 
 private:
     void wait();
-    void on_readable(const boost::system::error_code& error);
+    void on_readable(boost::system::error_code error);
+    void on_broken(const boost::system::error_code& error);
+    void tell();
+    bool was_cancelled(const boost::system::error_code& error) const;
 
     boost::asio::ip::tcp::socket& socket_;
     boost::beast::flat_buffer& ahead_;
     std::function<void()> on_hang_up_;
-    bool pending_ = false;
+    bool awaits_bytes_ = false;
+    bool awaits_break_ = false;
 };
 
 }  // namespace spolia

@@ -33,6 +33,9 @@ struct HttpResponse {
     HttpHeaders headers;
 };
 
+// Empties a text and gives its memory back, which assigning an empty one does not.
+inline void release(std::string& text) { std::string().swap(text); }
+
 // Fills path and query from a request's target.
 void set_target(HttpRequest& request, std::string_view target);
 

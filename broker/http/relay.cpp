@@ -142,7 +142,7 @@ void Relay::check_request() {
 
 Relay::Awaitable<RelayEnd> Relay::run() {
     check_request();
-    if (client_.parser.is_done()) {
+    if (client_.parser.is_done() || forward_.body) {
         watch_client();
     } else if (!end_.refusal) {
         take_piece_at_hand();
@@ -170,8 +170,8 @@ Relay::Awaitable<bool> Relay::ask(Upstream& upstream) {
     if (forward_.watch != nullptr) forward_.watch->on_upstream(upstream);
     if (!request_sent_) co_await send_rest(upstream);
     if (!client_gone_ && !end_.refusal) {
-        request_.body = {};
-        request_.fields = {};
+        release(request_.body);
+        release(request_.fields);
         forward_.body.reset();
         co_await relay_response(upstream);
     }
@@ -410,8 +410,8 @@ std::string Relay::response_head(ResponseParser& parser) {
     if (forward_.watch != nullptr && forward_.watch->changes_body()) length.reset();
     chunked_ = modern && !bodyless && !length;
     events_ = parser.content_type().starts_with("text/event-stream") && !length;
-    end_.keep_alive =
-        client_.keep_alive && !client_.draining && (modern || bodyless || length) && request_sent_;
+    end_.keep_alive = client_.keep_alive && !client_.draining && (modern || bodyless || length) &&
+                      client_.parser.is_done();
     end_.status = parser.status();
 
     std::string head;
@@ -437,7 +437,7 @@ std::string Relay::response_head(ResponseParser& parser) {
 // Writes at once what a read brought: events must not wait.
 Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& parser,
                                          std::string head) {
-    parser.fields() = {};
+    release(parser.fields());
     for (;;) {
         error_code error;
         size_t n_parsed = 0;
@@ -459,7 +459,7 @@ Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& par
         const bool written = co_await write_client(bytes);
         if (!written || failure_) co_return;
         complete_ = last;
-        head = {};
+        head.clear();
         read_bytes_ -= n_parsed;
         std::memmove(read_.get(), read_.get() + n_parsed, read_bytes_);
         if (complete_) co_return;
@@ -532,7 +532,7 @@ void Relay::limit_upstream(int32_t ms) {
     timed_out_ = false;
     client_.deadline.set(milliseconds(ms), [this] {
         timed_out_ = true;
-        connection_->close();
+        if (connection_ != nullptr) connection_->close();
     });
 }
 

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
 import { run } from './support/program.mjs';
+import { model } from './support/settings.mjs';
 
 const kQuick = ['--rounds', '1', '--seconds', '1', '--proxy-threads', '1'];
 
@@ -71,6 +72,26 @@ test('streams', async () => {
       assert.ok(late.median <= late.p99);
     }
   }
+});
+
+const { stdout: help } = await run(['serve', '--help']);
+const slots = help.includes('--slot-dir');
+
+test('first token through llama-server', { skip: !slots && 'no slots yet' }, async () => {
+  const small = ['--chunks', '3', '--chunk-tokens', '64', '--question-tokens', '8', '--threads', '1'];
+  const { rows, peers } = await bench('--part', 'ttft', '--model', model, ...small);
+  const [alone, none, blended] = rows;
+  assert.equal(alone.policy, 'llama-server --cache-reuse 64');
+  assert.deepEqual([none.policy, blended.policy], ['none', 'cacheblend']);
+  for (const row of rows) {
+    assertPositive(row.ttft_ms.min, row.ttft_ms.median, row.vs_peer[alone.policy]);
+    assert.ok(row.tokens.prompt >= 3 * 64, JSON.stringify(row.tokens));
+  }
+  // Composed behind another order of the documents, and taken by llama-server.
+  for (const row of [none, blended]) {
+    assert.ok(row.tokens.cached >= 2 * 64, JSON.stringify(row));
+  }
+  assert.match(peers[0].command, /llama-server .*--cache-reuse 64/);
 });
 
 test('programs that are missing', async () => {

@@ -269,6 +269,34 @@ TEST_F(ConfigTest, NothingIsListenedToFromAfarWithoutKeys) {
     EXPECT_TRUE(check_exposure(config).ok());
 }
 
+TEST_F(ConfigTest, UpstreamsComeFromOneSource) {
+    ConfigSources sources;
+    sources.file = write("[upstream]\nurls = \"http://file:1\"\nkind = \"openai\"\n");
+    ASSERT_TRUE(load_config(sources).ok());
+    EXPECT_EQ(load_config(sources)->upstream.urls, std::vector<std::string>{"http://file:1"});
+    sources.flags = {{"upstream.urls", "http://a:1,https://b/v1"}, {"upstream.urls", "http://c"}};
+    const Result<Config> config = load_config(sources);
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    const std::vector<std::string> urls = {"http://a:1", "https://b/v1", "http://c"};
+    EXPECT_EQ(config->upstream.urls, urls);
+    EXPECT_EQ(config->upstream.kind, UpstreamKind::kOpenai);
+    for (const char* bad : {"", "http://a,", "a:1", "http://u:p@a"}) {
+        EXPECT_FALSE(from_flags({{"upstream.urls", bad}}).ok()) << bad;
+    }
+    EXPECT_FALSE(from_flags({{"upstream.kind", "vllm"}}).ok());
+}
+
+TEST_F(ConfigTest, TheUpstreamsKeyIsReadFromAFileAndNeverShown) {
+    const std::string file = write("secret\r\nmore\n", "key").string();
+    const Result<Config> config = from_flags({{"upstream.key_file", file}});
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->upstream.key, "secret");
+    const Result<Config> bad = from_flags({{"upstream.key", "se cret"}});
+    ASSERT_FALSE(bad.ok());
+    EXPECT_EQ(bad.error().message.find("cret"), std::string::npos);
+    EXPECT_FALSE(from_flags({{"upstream.key_file", "/none"}}).ok());
+}
+
 TEST_F(ConfigTest, EveryOptionHasItsOwnNames) {
     std::set<std::string_view> keys, flags, variables;
     for (const ConfigOption& option : config_options()) {

@@ -145,6 +145,50 @@ TEST_F(RelayTest, AHangUpIsSeenByTheUpstream) {
     EXPECT_EQ(upstreams_[0]->n_in_flight(), 0u);
 }
 
+TEST_F(RelayTest, AClientThatSentFarAheadIsStillSeenToBreak) {
+    start();
+    HttpClient client(port());
+    const std::string ahead = "GET /" + std::string(3000, 'x') + " HTTP/1.1\r\n\r\n";
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    RawPeer upstream = origin_.accept();
+    upstream.read_head();
+    for (int i = 0; i < 40; ++i) client.send(ahead);
+    client.close();  // what it never reads makes this a reset at the latest with an answer
+    upstream.send(kEvents);
+    while (upstream.send(chunk("data: 1\n\n"))) {}
+}
+
+TEST_F(RelayTest, StoppingEndsWhatTheUpstreamDoesNotAnswer) {
+    config_.server.stop_grace_ms = 0;
+    start();
+    HttpClient client(port());
+    client.request("GET", "/");
+    RawPeer upstream = origin_.accept();
+    upstream.read_head();
+    client.send(std::string(100'000, 'x'));
+    server_->stop();
+    EXPECT_TRUE(upstream.sees_end());
+}
+
+TEST_F(RelayTest, ABodyThatIsReplacedUnreadIsNoRequest) {
+    proxy_.answer = [&](const HttpRequest&) {
+        Forward to = forward();
+        to.body = "ours";
+        return to;
+    };
+    start();
+    HttpClient client(port());
+    client.send("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n");
+    RawPeer upstream = origin_.accept();
+    EXPECT_NE(upstream.read_head().find("Content-Length: 4\r\n"), std::string::npos);
+    EXPECT_EQ(upstream.read_bytes(4), "ours");
+    upstream.send(kOk);
+    const ClientResponse response = client.response();
+    EXPECT_EQ(response.body, "ok");
+    EXPECT_EQ(response.headers.at("connection"), "close");
+    EXPECT_TRUE(client.closes());
+}
+
 TEST_F(RelayTest, ASlowClientSlowsTheUpstream) {
     start();
     HttpClient client(port(), 4096);
