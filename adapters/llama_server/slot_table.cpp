@@ -6,6 +6,9 @@
 namespace spolia {
 namespace {
 
+// Of a prompt, as llama-server's own --slot-prompt-similarity is.
+constexpr size_t kShareLeast = 10;
+
 int32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
     return static_cast<int32_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
@@ -45,11 +48,14 @@ int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string
 SlotTable::SlotTable(int32_t n_slots) : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
 
 SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
+    // A few tokens that all prompts begin with are no reason to lose what else a slot holds.
+    const auto n_least = static_cast<int32_t>(prompt.size() / kShareLeast);
     Slot* best = nullptr;
     int32_t best_held = -1;
     for (Slot& slot : slots_) {
         if (slot.taken) continue;
-        const int32_t n_held = slot.n_held(prompt, tenant);
+        const int32_t found = slot.n_held(prompt, tenant);
+        const int32_t n_held = found > n_least ? found : 0;
         if (n_held > best_held || (n_held == best_held && slot.used < best->used)) {
             best = &slot;
             best_held = n_held;

@@ -39,12 +39,17 @@ void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& re
     receipt.compute_ms = ms_of(report.compute_us);
 }
 
-// Of a prompt that is wanted elsewhere. What was never measured is tried.
+// Of a prompt that is wanted elsewhere.
 bool worth_composing(const PromptPlan& plan, const Handover& handover) {
+    // What handing over takes is in no plan.
+    constexpr double kMargin = 0.9;
     if (handover.always) return true;
-    if (plan.blocks.empty() && plan.n_keep == 0) return false;
     const double elsewhere_ms = handover.elsewhere_ms.value_or(plan.dense_ms);
-    return elsewhere_ms <= 0 || plan.chosen_ms < elsewhere_ms;
+    if (elsewhere_ms > 0) return plan.chosen_ms < kMargin * elsewhere_ms;
+    // Nothing was measured yet.
+    int32_t n_reused = plan.n_exact;
+    for (const PlannedBlock& block : plan.blocks) n_reused += block.exact ? 0 : block.n_rows;
+    return 2 * n_reused >= plan.n_prompt;
 }
 
 Residence nothing_resident(const Key128&, std::span<const Token>) {

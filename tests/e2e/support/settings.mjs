@@ -26,3 +26,5 @@ const require = createRequire(join(packages, 'package.json'));
 export const { OpenAI } = require('openai');
 export const { ChatOpenAI } = require('@langchain/openai');
 export const { HumanMessage, SystemMessage } = require('@langchain/core/messages');
+export const { generateText, streamText } = require('ai');
+export const { createOpenAICompatible } = require('@ai-sdk/openai-compatible');
