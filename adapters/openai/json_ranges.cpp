@@ -20,10 +20,14 @@ size_t skip_space(std::string_view text, size_t at) {
 
 // Behind the string that begins at `at`.
 size_t skip_string(std::string_view text, size_t at) {
-    for (++at; text[at] != '"'; ++at) {
-        if (text[at] == '\\') ++at;
+    const size_t begin = at;
+    for (;;) {
+        at = text.find('"', at + 1);
+        // Backslashes in front of a quote escape each other, and an odd one the quote.
+        size_t first = at;
+        while (first > begin + 1 && text[first - 1] == '\\') --first;
+        if ((at - first) % 2 == 0) return at + 1;
     }
-    return at + 1;
 }
 
 size_t skip_value(std::string_view text, size_t at) {

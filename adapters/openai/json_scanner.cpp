@@ -1,5 +1,7 @@
 #include "adapters/openai/json_scanner.h"
 
+#include <cstring>
+
 namespace spolia {
 namespace {
 
@@ -28,6 +30,22 @@ Utf8Form utf8_form(uint8_t first) {
     if (first >= 0xF1 && first <= 0xF3) return {4};
     if (first == 0xF4) return {4, 0x80, 0x8F};
     return {};
+}
+
+// Bytes that a string has as they are: printable ASCII but quotes and backslashes. Eight at a time;
+// those that are left over are for the caller to look at.
+size_t skip_plain(std::string_view text, size_t at) {
+    constexpr uint64_t kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
+    const auto has_zero = [](uint64_t bytes) { return (bytes - kOnes) & ~bytes & kHighs; };
+    for (; at + sizeof(uint64_t) <= text.size(); at += sizeof(uint64_t)) {
+        uint64_t bytes = 0;
+        std::memcpy(&bytes, text.data() + at, sizeof bytes);
+        const uint64_t control = (bytes - kOnes * 0x20) & ~bytes & kHighs;
+        const uint64_t quote = has_zero(bytes ^ (kOnes * '"'));
+        const uint64_t backslash = has_zero(bytes ^ (kOnes * '\\'));
+        if (((bytes & kHighs) | control | quote | backslash) != 0) break;
+    }
+    return at;
 }
 
 }  // namespace
@@ -98,7 +116,9 @@ bool JsonScanner::container(char close) {
 
 bool JsonScanner::string() {
     ++at_;
-    while (at_ < text_.size()) {
+    for (;;) {
+        at_ = skip_plain(text_, at_);
+        if (at_ == text_.size()) break;
         const auto c = static_cast<uint8_t>(text_[at_]);
         if (c == '"') {
             ++at_;

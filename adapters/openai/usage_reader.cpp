@@ -23,12 +23,19 @@ std::optional<int64_t> count(std::string_view json, ByteRange object, std::strin
     return static_cast<int64_t>(*value);
 }
 
+// Where a text last begins, in front of `end`. rfind() compares at every place.
+size_t last_place(std::string_view text, std::string_view wanted, size_t end) {
+    size_t last = text.npos;
+    for (size_t at = text.find(wanted); at < end; at = text.find(wanted, at + 1)) last = at;
+    return last;
+}
+
 // The object that is the last member of a name, anywhere in a JSON text whose start may be missing.
 // In such a text `"name"` with a colon behind it is a member: inside a string its quotes would be
 // escaped.
 std::optional<ByteRange> last_object(std::string_view json, std::string_view quoted_name) {
-    for (size_t at = json.rfind(quoted_name); at != json.npos;
-         at = at == 0 ? json.npos : json.rfind(quoted_name, at - 1)) {
+    for (size_t at = last_place(json, quoted_name, json.npos); at != json.npos;
+         at = last_place(json, quoted_name, at)) {
         if (at > 0 && json[at - 1] == '\\') continue;
         const size_t colon = json.find_first_not_of(" \t\r\n", at + quoted_name.size());
         if (colon == json.npos || json[colon] != ':') continue;

@@ -59,8 +59,9 @@ AffinityProxy::AffinityProxy(const UpstreamConfig& config,
                              std::vector<std::shared_ptr<Upstream>> upstreams)
     : config_(config),
       affine_(affinity_wanted(config)),
-      edits_(config.stable_tools || config.document_order || config.cache_salt ||
-             config.strip_spolia || !config.separator.empty()),
+      changes_any_(config.stable_tools || config.document_order || config.cache_salt ||
+                   !config.separator.empty()),
+      edits_(changes_any_ || config.strip_spolia),
       group_(std::move(upstreams)),
       editor_({config.stable_tools, config.document_order, config.separator, config.strip_spolia}) {
     if (config.health_interval_ms > 0) {
@@ -108,6 +109,7 @@ Reply AffinityProxy::route_prompt(const HttpRequest& request, std::string_view t
 // A body that is not JSON goes as it is: the server says what is wrong with it.
 AffinityProxy::Prompt AffinityProxy::prompt_of(std::string_view body, std::string_view tenant) {
     Prompt prompt;
+    if (!affine_ && !changes_any_ && body.find("\"spolia\"") == body.npos) return prompt;
     Result<ByteRange> root = json_document(body);
     if (!root.ok() || json_kind(body, *root) != '{') return prompt;
     const std::string salt =

@@ -45,7 +45,8 @@ private:
 
     const UpstreamConfig config_;
     const bool affine_;
-    const bool edits_;
+    const bool changes_any_;  // something may change in any request
+    const bool edits_;        // or in those that have a "spolia"
     UpstreamGroup group_;
     PrefixRouter router_;
     RequestEditor editor_;
