@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { smallDisk, temporaryFolder } from './support/folder.mjs';
 import { LlamaServer, slotFolder } from './support/llama_server.mjs';
 import { answerOf, makeDocuments, makeRandom, makeSeed, ragRequest } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
-import { model, otherModel } from './support/settings.mjs';
+import { run } from './support/program.mjs';
+import { llamaServer, model, otherModel, program } from './support/settings.mjs';
 
 const kFast = { spolia: { fidelity: 'fast', policy: 'none' } };
 const handedOver = (server, result = 'taken') =>
@@ -177,6 +179,21 @@ describe('prompts are left to a server', () => {
     behind: { file: otherModel },
     args: ['--model', model],
   }), 'the GGUF file that the server has');
+});
+
+test('the example with curl', async () => {
+  const { code, stdout, stderr } = await run([model], {
+    command: fileURLToPath(new URL('../../examples/llama_server.sh', import.meta.url)),
+    env: { SPOLIA: program, LLAMA_SERVER: llamaServer },
+  });
+  assert.equal(code, 0, stderr);
+  const answers = stdout.split('\n').filter((line) => line.startsWith('{"choices"'));
+  assert.equal(answers.length, 2, stdout);
+  for (const { timings, spolia } of answers.map((line) => JSON.parse(line))) {
+    assert.equal(timings.prompt_n, 1);
+    assert.ok(spolia.tokens.shifted > 0);
+  }
+  assert.match(stdout, /^spolia_handovers_total{result="taken"} 2$/m);
 });
 
 test('a full disk costs the handover and nothing else', async (t) => {

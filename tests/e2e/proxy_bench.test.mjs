@@ -74,10 +74,7 @@ test('streams', async () => {
   }
 });
 
-const { stdout: help } = await run(['serve', '--help']);
-const slots = help.includes('--slot-dir');
-
-test('first token through llama-server', { skip: !slots && 'no slots yet' }, async () => {
+test('first token through llama-server', async () => {
   const small = ['--chunks', '3', '--chunk-tokens', '64', '--question-tokens', '8', '--threads', '1'];
   const { rows, peers } = await bench('--part', 'ttft', '--model', model, ...small);
   const [alone, none, blended] = rows;
