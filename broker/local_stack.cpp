@@ -75,6 +75,7 @@ Result<LocalStack> open_local_stack(const Config& config, const ServedElsewhere&
     if (!engine.ok()) return engine.error();
     ServiceOptions options = service_options(config, (*engine)->info());
     options.busy_elsewhere = elsewhere.busy;
+    options.page_scope = elsewhere.name;
     Result<std::unique_ptr<Service>> service =
         open_service(*std::move(engine), *std::move(text), std::move(options));
     if (!service.ok()) return service.error();

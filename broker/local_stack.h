@@ -27,6 +27,7 @@ Result<std::unique_ptr<LlamaEngine>> open_engine(const ModelConfig& config,
 struct ServedElsewhere {
     std::string chat_template;   // that the server uses; empty: the model's own
     std::function<bool()> busy;  // see ServiceOptions::busy_elsewhere
+    std::string name;            // see ServiceOptions::page_scope
 };
 
 // Loads the model, which may take minutes.

@@ -75,13 +75,14 @@ struct GenerateOutcome {
     Receipt receipt;
 };
 
-// The rows of a prompt that was just put in place. Borrowed for a call on the engine thread.
+// The rows of a prompt that is in place somewhere. Borrowed for a call.
 class RowSource {
 public:
     virtual ~RowSource() = default;
     virtual int32_t n_rows() const = 0;
-    // The first rows of a layer, K at their positions; as many as there is room for.
-    virtual Status copy(int32_t layer, std::span<uint16_t> k, std::span<uint16_t> v) const = 0;
+    // Rows of a layer from row `begin` on, K at their positions; as many as there is room for.
+    virtual Status copy(int32_t layer, int32_t begin, std::span<uint16_t> k,
+                        std::span<uint16_t> v) const = 0;
 };
 
 // Takes the events of one generation, all on the engine thread and in this order: on_start, any

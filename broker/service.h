@@ -101,6 +101,11 @@ public:
     // Of one of the last requests, with what was measured since; kNotFound otherwise.
     virtual Result<Receipt> receipt(const std::string& tenant, const std::string& id) const = 0;
 
+    // Keeps rows that another process computed, densely, as pages of an exact prefix: those of
+    // whole pages. Takes as long as copying them.
+    virtual void keep_rows(const std::string& tenant, std::span<const Token> tokens,
+                           const RowSource& rows) = 0;
+
     virtual Result<PlanPreview> plan(const GenerateRequest& request) const = 0;
     virtual ServiceStats stats() const = 0;
     // Prometheus text format.

@@ -1,6 +1,9 @@
 #include "broker/worker_pool.h"
 
+#include <exception>
 #include <utility>
+
+#include "broker/log.h"
 
 namespace spolia {
 
@@ -42,7 +45,11 @@ void WorkerPool::serve() {
             next = std::move(waiting_.front());
             waiting_.pop_front();
         }
-        next();
+        try {
+            next();
+        } catch (const std::exception& failure) {
+            log_event(LogLevel::kError, "work failed", {{"error", failure.what()}});
+        }
     }
 }
 

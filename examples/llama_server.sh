@@ -7,7 +7,7 @@
 # that scripts/setup built. What matters of the server's command line:
 #
 #   --slot-save-path DIR/    the folder that prompts are handed over in; Spolia's --slot-dir
-#   --no-cache-idle-slots    else a request clears the slots that others were put into
+#   --cache-ram 0            else it brings back what its slots held, composed rows too
 #   --parallel N             slots; Spolia gives each request one
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,7 +29,7 @@ with socket.socket() as s:
 
 port=$(free_port)
 "$llama_server" --model "$model" --host 127.0.0.1 --port "$port" --ctx-size 8192 --parallel 2 \
-    --slot-save-path "$slots/" --no-cache-idle-slots >"$folder/llama-server.log" 2>&1 &
+    --slot-save-path "$slots/" --cache-ram 0 >"$folder/llama-server.log" 2>&1 &
 pids+=($!)
 
 # The model's path, the slots and the chat template come from the server.

@@ -161,9 +161,9 @@ public:
     // Copies rows that a sequence holds into a block. kUnsupported where support is kExactOnly.
     virtual Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) = 0;
 
-    // Copies the first rows of a layer as a sequence holds them, K at their positions; as many as
-    // `k` and `v` have room for. kUnsupported where support is kExactOnly.
-    virtual Status read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+    // Copies rows of a layer from row `begin` on as a sequence holds them, K at their positions; as
+    // many as `k` and `v` have room for. kUnsupported where support is kExactOnly.
+    virtual Status read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                              std::span<uint16_t> v) const = 0;
 
     // Tokens of the sink prefix that isolated blocks are encoded behind.

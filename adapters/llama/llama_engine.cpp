@@ -109,7 +109,7 @@ public:
     Result<std::unique_ptr<KvBlock>> encode(const Key128& key, std::span<const Token> tokens,
                                             const PrefillTick& tick);
     Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) const;
-    Status read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+    Status read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                      std::span<uint16_t> v) const;
     BlockMeta block_meta(const Key128& key, std::span<const Token> tokens) const;
     EngineMemory memory() const { return {kv_cache_bytes_, staging_bytes_, compute_bytes_}; }
@@ -430,18 +430,19 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::Impl::capture(const Capture& rows)
     return block;
 }
 
-Status LlamaEngine::Impl::read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
-                                    std::span<uint16_t> v) const {
+Status LlamaEngine::Impl::read_rows(int32_t sequence, int32_t layer, int32_t begin,
+                                    std::span<uint16_t> k, std::span<uint16_t> v) const {
     if (info_.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported, "no rows of this model: " + info_.support_reason};
     }
     const size_t n_rows = k.size() / static_cast<size_t>(info_.kv.k_dim);
     if (sequence < 0 || sequence >= limits_.n_sequences || layer < 0 || layer >= info_.kv.n_layer ||
-        n_rows > static_cast<size_t>(cache_->n_rows(sequence)) ||
+        begin < 0 ||
+        static_cast<size_t>(begin) + n_rows > static_cast<size_t>(cache_->n_rows(sequence)) ||
         v.size() != n_rows * static_cast<size_t>(info_.kv.v_dim)) {
         return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows to read"};
     }
-    cache_->tensors().read(layer, sequence, 0, k, v);
+    cache_->tensors().read(layer, sequence, begin, k, v);
     return {};
 }
 
@@ -504,9 +505,9 @@ Result<std::unique_ptr<KvBlock>> LlamaEngine::capture(const Capture& rows) {
     return impl_->capture(rows);
 }
 
-Status LlamaEngine::read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+Status LlamaEngine::read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                               std::span<uint16_t> v) const {
-    return impl_->read_rows(sequence, layer, k, v);
+    return impl_->read_rows(sequence, layer, begin, k, v);
 }
 
 }  // namespace spolia

@@ -41,7 +41,7 @@ public:
                                                      std::span<const Token> tokens,
                                                      const PrefillTick& tick) override;
     Result<std::unique_ptr<KvBlock>> capture(const Capture& rows) override;
-    Status read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+    Status read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                      std::span<uint16_t> v) const override;
     std::span<const Token> sink_prefix() const override;
 

@@ -105,28 +105,38 @@ Status check_rows(const SlotProbe& probe, std::string_view saved, const SlotFile
     return {};
 }
 
-// Whether the rows of one slot are gone once another one is used.
-Result<bool> clears_idle(const LlamaServerClient& server, const SlotProbe& probe) {
-    if (!probe.other_slot) return false;
-    const Result<int32_t> elsewhere = cached(server, *probe.other_slot, probe.tokens.first(1));
-    if (!elsewhere) return elsewhere.error();
+// Composed rows would come back to prompts that are to have exact ones.
+Status check_forgets(const LlamaServerClient& server, const SlotProbe& probe) {
+    const std::vector<Token> other(probe.tokens.rbegin(), probe.tokens.rend());
+    if (const auto replaced = server.complete(probe.slot, other); !replaced) {
+        return replaced.error();
+    }
     const Result<int32_t> n_cached = cached(server, probe.slot, probe.tokens);
     if (!n_cached) return n_cached.error();
-    return *n_cached == 0;
+    if (*n_cached <= 1) return {};
+    return no_such_form(
+        "llama-server keeps in memory what its slots held and brings it back, "
+        "composed rows among it: start it with --cache-ram 0");
 }
 
 }  // namespace
 
-Result<SlotHandover> probe_slots(const LlamaServerClient& server, const SlotProbe& probe) {
+Result<SlotFileForm> probe_slots(const LlamaServerClient& server, const SlotProbe& probe) {
     const std::string saved_name = probe_name("saved");
     const Removed saved_file{probe.directory / saved_name};
+    const auto needs_flag = [&](const Error& error) {
+        return Error{error.code, error.message + "; start it with --slot-save-path " +
+                                     probe.directory.string() + "/"};
+    };
+    // Costs nothing where the server has no slots to save.
+    if (const Status erased = server.erase_slot(probe.slot); !erased) {
+        return needs_flag(erased.error());
+    }
     if (const auto computed = server.complete(probe.slot, probe.tokens); !computed) {
         return computed.error();
     }
     if (const Status saved = server.save_slot(probe.slot, saved_name); !saved) {
-        return Error{saved.error().code, saved.error().message +
-                                             "; start it with --slot-save-path " +
-                                             probe.directory.string() + "/"};
+        return needs_flag(saved.error());
     }
     const std::optional<std::string> saved = read_whole_file(saved_file.path);
     if (!saved) {
@@ -145,9 +155,8 @@ Result<SlotHandover> probe_slots(const LlamaServerClient& server, const SlotProb
     if (step) step = server.erase_slot(probe.slot);
     if (step) step = check_restored(server, probe.slot, own_name, probe.tokens);
     if (!step) return step.error();
-    const Result<bool> cleared = clears_idle(server, probe);
-    if (!cleared) return cleared.error();
-    return SlotHandover{file->form(), *cleared};
+    if (Status forgets = check_forgets(server, probe); !forgets) return forgets.error();
+    return file->form();
 }
 
 }  // namespace spolia

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <span>
 
 #include "adapters/llama_server/server_client.h"
@@ -14,22 +13,12 @@
 
 namespace spolia {
 
-// What handing slots over to a llama-server takes, found out by doing it.
-struct SlotHandover {
-    SlotFileForm form;
-    // The server drops what idle slots hold whenever a request begins in another one
-    // (--cache-idle-slots with a unified KV cache, its defaults): what is restored must be asked
-    // for before anything else begins.
-    bool clears_idle = false;
-};
-
 // What the server is asked, and what must come out of it.
 struct SlotProbe {
     std::filesystem::path directory;  // the server's --slot-save-path
     KvLayout layout;
-    std::span<const Token> tokens;      // a few, of the model's vocabulary
-    int32_t slot = 0;                   // idle
-    std::optional<int32_t> other_slot;  // the same; nothing where there is one slot only
+    std::span<const Token> tokens;  // a few, of the model's vocabulary
+    int32_t slot = 0;               // idle
     // Of one of the tokens' K and V rows as the server computed them, layer by layer: fails where
     // they are another model's.
     std::function<Status(int32_t layer, std::span<const uint16_t> k, std::span<const uint16_t> v)>
@@ -37,8 +26,8 @@ struct SlotProbe {
 };
 
 // Has the server compute the tokens and save its slot, reads the file, writes one of the same rows,
-// and has that restored and used. Fails with what to change on the server's command line where any
-// step does not come out as it must.
-Result<SlotHandover> probe_slots(const LlamaServerClient& server, const SlotProbe& probe);
+// and has that restored and used, and not after another prompt had the slot. Fails with what to
+// change on the server's command line where any step does not come out as it must.
+Result<SlotFileForm> probe_slots(const LlamaServerClient& server, const SlotProbe& probe);
 
 }  // namespace spolia

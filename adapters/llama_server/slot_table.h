@@ -22,15 +22,18 @@ public:
     ~SlotLease();
 
     int32_t slot() const { return slot_; }
+    const std::string& tenant() const { return tenant_; }
     // Leading tokens of the prompt whose exact rows the slot held, for the same tenant, when it was
     // taken.
     int32_t n_held() const { return n_held_; }
-    // The slot holds more of the prompt, which the server would use if nothing else is put there:
-    // composed rows, or another tenant's, which how long an answer takes must not tell of.
+    // The slot holds what must not become this prompt's cached prefix: composed rows, another
+    // tenant's (which how long an answer takes would tell of), or nobody knows what.
     bool must_clear() const { return must_clear_; }
-    // From here on the slot holds this prompt, the first rows of it exactly; without a call,
-    // nothing that can be counted on.
+    // When it is given back, the slot may hold this prompt; the first rows of it, if so, exactly.
+    // The last call counts; without any, nobody knows what it holds.
     void settle(std::vector<Token> prompt, int32_t n_exact);
+    // The same of a prompt that the server computed and whose tokens are not known.
+    void settle_unseen() { settled_ = true; }
 
 private:
     friend class SlotTable;
@@ -43,6 +46,7 @@ private:
     bool must_clear_;
     std::vector<Token> prompt_;
     int32_t n_exact_ = 0;
+    bool settled_ = false;
 };
 
 // Which slots of a llama-server are taken by requests of ours, and what the others were last given.
@@ -58,19 +62,23 @@ public:
 
     int32_t n_slots() const { return n_slots_; }
     int32_t n_taken() const EXCLUDES(mutex_);
-    // The server lost what it had.
+    // Requests that wait in take().
+    int32_t n_waiting() const EXCLUDES(mutex_);
+    // Something else may have taken slots: nobody knows what they hold.
     void forget_all() EXCLUDES(mutex_);
 
 private:
     friend class SlotLease;
     struct Slot {
         bool taken = false;
-        uint64_t used = 0;  // when it was last given back, in uses
+        bool known = false;  // what it holds: `tokens`, or, without any, something of the tenant's
+        uint64_t used = 0;   // when it was last given back, in uses
         std::string tenant;
         std::vector<Token> tokens;
         int32_t n_exact = 0;  // of the tokens, those whose rows are exact
 
         int32_t n_held(std::span<const Token> prompt, const std::string& whose) const;
+        bool must_clear(const std::string& whose) const;
     };
 
     Slot* best_idle(std::span<const Token> prompt, const std::string& tenant) REQUIRES(mutex_);
@@ -81,6 +89,7 @@ private:
     CondVar idle_;
     std::vector<Slot> slots_ GUARDED_BY(mutex_);
     uint64_t uses_ GUARDED_BY(mutex_) = 0;
+    int32_t n_waiting_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace spolia

@@ -49,7 +49,7 @@ Result<std::unique_ptr<ServerProcess>> start_llama_server(const LlamaServerOptio
     if (options.cache_reuse > 0) add({"--cache-reuse", std::to_string(options.cache_reuse)});
     if (!options.slot_folder.empty()) {
         // Idle slots that move to memory would take a restored one with them.
-        add({"--slot-save-path", options.slot_folder.string(), "--no-cache-idle-slots"});
+        add({"--slot-save-path", options.slot_folder.string(), "--cache-ram", "0"});
     }
     return ServerProcess::start(command, port);
 }

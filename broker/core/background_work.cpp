@@ -104,8 +104,8 @@ bool BackgroundWork::step_page() {
         page = state_.sequences.next_page();
     }
     if (!page) return false;
-    const Key128 key =
-        chain_key({engine_.info().fingerprint, page->salt}, page->previous, page->tokens);
+    const Key128 key = chain_key(page_scope(engine_.info().fingerprint, page->salt, options_),
+                                 page->previous, page->tokens);
     const Status kept = store_.where(key, page->tokens) ? Status() : capture(*page, key);
     MutexLock lock(state_.mutex);
     if (kept) {

@@ -178,6 +178,23 @@ public:
         return preview;
     }
 
+    void keep_rows(const std::string& tenant, std::span<const Token> tokens,
+                   const RowSource& rows) override {
+        if (!options_.capture_pages || model().support == ReuseSupport::kExactOnly) return;
+        const std::vector<Key128> keys =
+            prefix_chain(page_scope(model().fingerprint, tenant, options_), tokens);
+        Key128 previous;
+        for (size_t page = 0; page < keys.size(); ++page) {
+            const auto held = tokens.subspan(page * kPrefixPageRows, kPrefixPageRows);
+            if (!store_->where(keys[page], held) &&
+                !keep_page(keys[page], previous, static_cast<int32_t>(page * kPrefixPageRows), held,
+                           rows)) {
+                return;
+            }
+            previous = keys[page];
+        }
+    }
+
     ServiceStats stats() const override {
         ServiceStats stats;
         stats.blocks = store_->stats();
@@ -227,7 +244,8 @@ private:
         prompt.tenant = request.tenant;
         prompt.tokens = request.prompt.tokens;
         prompt.segments = registry_.segment(request.prompt, request.spans, scope, options_.chunker);
-        prompt.page_keys = prefix_chain(scope, prompt.tokens);
+        prompt.page_keys =
+            prefix_chain(page_scope(scope.model, request.tenant, options_), prompt.tokens);
         prompt.outline = outline_prompt(request.prompt, prompt.segments);
         prompt.unmapped =
             !has_usable_offsets(request.prompt) &&
@@ -240,6 +258,26 @@ private:
             find_donors(prompt);
         }
         return prompt;
+    }
+
+    // False where there is no room for it.
+    bool keep_page(const Key128& key, const Key128& previous, int32_t begin,
+                   std::span<const Token> tokens, const RowSource& rows) {
+        BlockMeta meta;
+        meta.key = key;
+        meta.model = model().fingerprint;
+        meta.left_context = previous;
+        meta.provenance = Provenance::kExact;
+        meta.frame_row = begin;
+        meta.layout = model().kv;
+        meta.tokens.assign(tokens.begin(), tokens.end());
+        auto block = std::make_unique<KvBlock>(std::move(meta));
+        for (int32_t layer = 0; layer < model().kv.n_layer; ++layer) {
+            if (!rows.copy(layer, begin, block->k(layer), block->v(layer))) return false;
+        }
+        if (!store_->insert(std::move(block))) return false;
+        metrics_.page_captured();
+        return true;
     }
 
     // For fast requests: what a guard has learned of prompts without donors says nothing of these.

@@ -15,8 +15,9 @@ public:
     int32_t n_rows() const override {
         return static_cast<int32_t>(generation_.prompt.tokens.size());
     }
-    Status copy(int32_t layer, std::span<uint16_t> k, std::span<uint16_t> v) const override {
-        return engine_.read_rows(generation_.sequence, layer, k, v);
+    Status copy(int32_t layer, int32_t begin, std::span<uint16_t> k,
+                std::span<uint16_t> v) const override {
+        return engine_.read_rows(generation_.sequence, layer, begin, k, v);
     }
 
 private:

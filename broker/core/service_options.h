@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "anchors/anchor_pool.h"
@@ -9,6 +10,7 @@
 #include "broker/core/donor_index.h"
 #include "broker/core/reuse_policy.h"
 #include "index/chunker.h"
+#include "index/fingerprint.h"
 #include "reuse/block_store.h"
 
 namespace spolia {
@@ -27,7 +29,10 @@ struct ServiceOptions {
 
     bool encode_seen_chunks = true;  // else only registered chunks are encoded
     bool capture_pages = true;       // keep exact prefixes beyond their sequence
-    bool reuse_by_cost = true;       // see PlanInput::by_cost
+    // Where other processes' rows are kept as pages, too (Service::keep_rows()), all pages are kept
+    // apart under this name: they are exact as those processes compute, and to no bit of ours.
+    std::string page_scope;
+    bool reuse_by_cost = true;  // see PlanInput::by_cost
     // Time that running generations get while others' prompts are computed, as a share of the time
     // computed; at least one step a batch.
     double decode_share = 0.25;
@@ -47,5 +52,12 @@ struct ServiceOptions {
 
     std::vector<CostSample> calibration;  // measured prefills, if there are any
 };
+
+// What keys of a tenant's pages of exact prefixes depend on.
+inline KeyScope page_scope(const Key128& model, const std::string& tenant,
+                           const ServiceOptions& options) {
+    // Tenants have no form feeds: they are words, behind a line break a client's salt.
+    return {model, options.page_scope.empty() ? tenant : tenant + '\f' + options.page_scope};
+}
 
 }  // namespace spolia

@@ -281,11 +281,12 @@ void Relay::take_piece_at_hand() {
     const auto data = client_.buffer.data();
     piece_bytes_ = gather_body(client_.parser, static_cast<char*>(data.data()), data.size(),
                                parsed_bytes_, error);
-    if (error) {
-        refuse_body(error);
-    } else if (client_.parser.is_done()) {
-        watch_client();
-    }
+    if (error) return refuse_body(error);
+    if (!client_.parser.is_done()) return;
+    // From here on the buffer takes what the client sends ahead.
+    request_.body.assign(static_cast<const char*>(data.data()), piece_bytes_);
+    client_.buffer.consume(std::exchange(parsed_bytes_, 0));
+    watch_client();
 }
 
 void Relay::refuse_body(error_code error) {

@@ -47,9 +47,14 @@ void RequestParser::on_field_impl(Field field, Text name, Text value, ErrorCode&
             return;
         case Field::expect: expects_continue_ = beast::iequals(value, "100-continue"); return;
         case Field::upgrade: wants_websocket_ = beast::iequals(value, "websocket"); return;
+        case Field::transfer_encoding:
+            // Of any other coding the two sides could disagree where the body ends.
+            if (!beast::iequals(value, "chunked")) {
+                error = beast::http::make_error_code(beast::http::error::bad_transfer_encoding);
+            }
+            return;
         case Field::host:
         case Field::content_length:
-        case Field::transfer_encoding:
         case Field::te:
         case Field::trailer:
         case Field::keep_alive:

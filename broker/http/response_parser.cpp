@@ -17,15 +17,20 @@ void ResponseParser::on_response_impl(int status, Text reason, int, ErrorCode&) 
     reason_.assign(reason.data(), reason.size());
 }
 
-void ResponseParser::on_field_impl(Field field, Text name, Text value, ErrorCode&) {
+void ResponseParser::on_field_impl(Field field, Text name, Text value, ErrorCode& error) {
     if (header_done_) return;  // trailers are left out
     switch (field) {
         case Field::connection:
             if (!connection_.empty()) connection_ += ',';
             connection_.append(value.data(), value.size());
             return;
-        case Field::content_length:
         case Field::transfer_encoding:
+            if (!boost::beast::iequals(value, "chunked")) {
+                using boost::beast::http::error::bad_transfer_encoding;
+                error = boost::beast::http::make_error_code(bad_transfer_encoding);
+            }
+            return;
+        case Field::content_length:
         case Field::te:
         case Field::trailer:
         case Field::keep_alive:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <utility>
 
 #include "broker/log.h"
@@ -20,7 +21,26 @@ constexpr std::array<std::string_view, 5> kGenerating = {
 constexpr size_t kWaitingMax = 256;  // requests that wait for a thread of ours
 constexpr seconds kSlotWait{600};    // for a slot
 constexpr seconds kProbeWait{1};     // the same, to check the server
-constexpr seconds kProbePause{2};    // between attempts to check it
+constexpr seconds kProbePause{2};    // between looks at it
+constexpr seconds kProbeAgain{60};   // before it is checked again where it does not take slots
+
+// Others that take slots, of the server's choice.
+constexpr std::array<std::string_view, 4> kSlotTakers = {"/v1/messages", "/v1/responses",
+                                                         "/responses", "/infill"};
+
+// What changes the server for everybody, or shows what others asked it.
+bool administers(const HttpRequest& request) {
+    const std::string& path = request.path;
+    return path.starts_with("/slots") || path.starts_with("/lora-adapters") ||
+           path.starts_with("/models/") || (path == "/props" && request.method != "GET");
+}
+
+HttpResponse not_for_tenants(const HttpRequest& request) {
+    return error_response(ApiError{403,
+                                   request.path + " is for keys that belong to no tenant: it is "
+                                                  "everybody's llama-server",
+                                   "permission_error", "", "not_permitted"});
+}
 
 bool generates(const HttpRequest& request) {
     return request.method == "POST" &&
@@ -39,9 +59,15 @@ LlamaServerProxy::LlamaServerProxy(std::shared_ptr<Upstream> upstream, ServerCal
       options_(std::move(options)),
       state_(std::make_shared<SlotState>(props_.n_slots)),
       workers_(static_cast<size_t>(props_.n_slots), kWaitingMax, "slots of the llama-server"),
-      keeper_([this] { keep_composer(); }) {}
+      keeper_([this] { keep_composer(); }) {
+    if (service_ == nullptr) return;
+    state_->set_keep([this](SlotLease lease, std::vector<Token> prompt) {
+        keep(std::move(lease), std::move(prompt));
+    });
+}
 
 LlamaServerProxy::~LlamaServerProxy() {
+    state_->set_keep({});
     {
         const MutexLock lock(mutex_);
         stopping_ = true;
@@ -59,11 +85,27 @@ std::string LlamaServerProxy::metrics_text() const {
 }
 
 Reply LlamaServerProxy::route(const HttpRequest& request, std::string_view tenant) {
-    if (!generates(request)) return Forward{.candidates = {upstream_}};
+    if (administers(request)) {
+        if (!tenant.empty()) return not_for_tenants(request);
+        state_->suspect = state_->suspect || request.method != "GET";
+    }
+    if (!generates(request)) {
+        if (std::ranges::find(kSlotTakers, request.path) != kSlotTakers.end()) {
+            state_->table.forget_all();
+        }
+        return Forward{.candidates = {upstream_}};
+    }
     Deferred deferred;
     deferred.start = [this, request, tenant = std::string(tenant)](Finish finish) {
         const auto job = std::make_shared<Job>(Job{request, tenant, std::move(finish)});
-        const Status queued = workers_.run([this, job] { serve(*job); });
+        const Status queued = workers_.run([this, job] {
+            try {
+                serve(*job);
+            } catch (const std::exception& failure) {
+                const Error error{ErrorCode::kInternal, failure.what()};
+                job->finish(error_response(api_error(error)));
+            }
+        });
         if (!queued) job->finish(error_response(api_error(queued.error())));
     };
     return deferred;
@@ -85,11 +127,22 @@ void LlamaServerProxy::serve(const Job& job) {
     if (fill.fallback.empty()) {
         fill = composer->fill(*lease, request, state_->speed.ms_per_token());
     }
+    bool cache_prompt = true;
     if (fill.n_rows == 0) {
         state_->counts.add_fallback(fill.fallback);
-        if (lease && lease->must_clear()) (void)server_.erase_slot(lease->slot());
+        if (!lease) {
+            state_->table.forget_all();
+        } else if (lease->must_clear()) {
+            cache_prompt = server_.erase_slot(lease->slot()).ok();
+        }
     }
-    job.finish(forward(job, std::move(lease), std::move(prompt.request), std::move(fill)));
+    Forward sent{.candidates = {upstream_}};
+    const std::string& body = job.request.body;
+    sent.body = lease ? with_slot(body, lease->slot(), cache_prompt) : body;
+    sent.watch = std::make_shared<SlotWatch>(state_, std::move(lease),
+                                             std::move(prompt.request.prompt.tokens),
+                                             std::move(prompt.request.id), std::move(fill));
+    job.finish(std::move(sent));
 }
 
 LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {
@@ -138,14 +191,25 @@ std::string LlamaServerProxy::check(const UpstreamRequest& parsed,
     return {};
 }
 
-Forward LlamaServerProxy::forward(const Job& job, std::optional<SlotLease> lease,
-                                  GenerateRequest request, SlotFill fill) const {
-    Forward forward{.candidates = {upstream_}};
-    forward.body = lease ? with_slot(job.request.body, lease->slot()) : job.request.body;
-    forward.watch =
-        std::make_shared<SlotWatch>(state_, std::move(lease), std::move(request.prompt.tokens),
-                                    std::move(request.id), std::move(fill));
-    return forward;
+void LlamaServerProxy::keep(SlotLease lease, std::vector<Token> prompt) {
+    struct Kept {
+        SlotLease lease;
+        std::vector<Token> prompt;
+    };
+    const auto kept = std::make_shared<Kept>(Kept{std::move(lease), std::move(prompt)});
+    const Status queued = workers_.run([this, kept] {
+        const SlotKeeper keeper(*service_, server_, options_.slot_directory);
+        Result<std::vector<Token>> tokens = keeper.keep(kept->lease, kept->prompt);
+        if (!tokens) {
+            log_event(LogLevel::kInfo, "a slot was not kept: " + tokens.error().message);
+            return;
+        }
+        const auto n_exact = static_cast<int32_t>(tokens->size());
+        kept->lease.settle(*std::move(tokens), n_exact);
+    });
+    if (queued) return;
+    const auto n_exact = static_cast<int32_t>(kept->prompt.size());
+    kept->lease.settle(std::move(kept->prompt), n_exact);
 }
 
 std::shared_ptr<SlotComposer> LlamaServerProxy::composer() const {
@@ -154,9 +218,14 @@ std::shared_ptr<SlotComposer> LlamaServerProxy::composer() const {
 }
 
 void LlamaServerProxy::keep_composer() {
-    std::string last_failure;
+    Attempts attempts;
     for (;;) {
-        look_at_server(last_failure);
+        try {
+            look_at_server(attempts);
+        } catch (const std::exception& failure) {
+            log_event(LogLevel::kError, "looking at the llama-server failed",
+                      {{"error", failure.what()}});
+        }
         const MutexLock lock(mutex_);
         const auto next = steady_clock::now() + kProbePause;
         while (!stopping_ && wake_.wait_until(mutex_, next)) {}
@@ -164,61 +233,55 @@ void LlamaServerProxy::keep_composer() {
     }
 }
 
-void LlamaServerProxy::look_at_server(std::string& last_failure) {
+void LlamaServerProxy::look_at_server(Attempts& attempts) {
     const Result<ServerProps> props = server_.props();
     answers_ = props.ok();
     const bool same = props && props->build == props_.build &&
                       props->model_path == props_.model_path && props->n_ctx == props_.n_ctx;
     if (!same) state_->suspect = true;
-    bool wanted = false;
-    {
-        const MutexLock lock(mutex_);
-        wanted = composer_ == nullptr || state_->suspect;
-    }
-    if (wanted && service_ != nullptr) try_open(props, last_failure);
-    if (wanted && service_ == nullptr && state_->suspect.exchange(false)) {
+    if (!props) return;
+    if (state_->suspect) {
         state_->table.forget_all();
+        attempts.next = {};
+        {
+            const MutexLock lock(mutex_);
+            composer_ = nullptr;
+        }
+        state_->suspect = false;
     }
+    if (service_ == nullptr || hands_over() || steady_clock::now() < attempts.next) return;
+    const Status opened = try_open(*props);
+    if (opened) {
+        attempts.last_failure.clear();
+        return;
+    }
+    const ErrorCode code = opened.error().code;
+    const bool passes = code == ErrorCode::kIo || code == ErrorCode::kOverloaded;
+    attempts.next = steady_clock::now() + (passes ? kProbePause : kProbeAgain);
+    if (opened.error().message == attempts.last_failure) return;
+    attempts.last_failure = opened.error().message;
+    log_event(LogLevel::kWarning,
+              "prompts are left to the llama-server: " + opened.error().message);
 }
 
-void LlamaServerProxy::try_open(const Result<ServerProps>& props, std::string& last_failure) {
-    const auto fail = [&](const std::string& why) {
-        if (why != last_failure) {
-            log_event(LogLevel::kWarning, "prompts are left to the llama-server: " + why);
-        }
-        last_failure = why;
-    };
-    state_->suspect = false;
-    {
-        const MutexLock lock(mutex_);
-        composer_ = nullptr;
+Status LlamaServerProxy::try_open(const ServerProps& props) {
+    if (props.n_slots != props_.n_slots) {
+        return Error{ErrorCode::kUnsupported, "it has another number of slots now; restart spolia"};
     }
-    if (!props) return fail(props.error().message);
-    if (props->n_slots != props_.n_slots) {
-        return fail("it has another number of slots now; restart spolia");
-    }
-    state_->table.forget_all();
     const auto deadline = steady_clock::now() + kProbeWait;
     const std::optional<SlotLease> slot = state_->table.take({}, {}, deadline);
-    if (!slot) return fail("all of its slots are busy");
-    const std::optional<SlotLease> other = state_->table.take({}, {}, steady_clock::now());
+    if (!slot) return Error{ErrorCode::kOverloaded, "all of its slots are busy"};
     Result<std::unique_ptr<SlotComposer>> opened =
-        SlotComposer::open(*service_, server_, *props, options_.slot_directory, slot->slot(),
-                           other ? std::optional(other->slot()) : std::nullopt);
-    if (!opened) return fail(opened.error().message);
-    if ((*opened)->clears_idle()) {
-        log_event(LogLevel::kWarning,
-                  "the llama-server clears idle slots when a request begins in another: start it "
-                  "with --no-cache-idle-slots, or some prompts that were put there are lost");
-    }
+        SlotComposer::open(*service_, server_, props, options_.slot_directory, slot->slot());
+    if (!opened) return opened.error();
     log_event(LogLevel::kInfo, "prompts are put into the llama-server's slots",
               {{"server", upstream_->name()},
-               {"build", props->build},
-               {"slots", int64_t{props->n_slots}},
+               {"build", props.build},
+               {"slots", int64_t{props.n_slots}},
                {"directory", options_.slot_directory.string()}});
-    last_failure.clear();
     const MutexLock lock(mutex_);
     composer_ = std::move(*opened);
+    return {};
 }
 
 }  // namespace spolia

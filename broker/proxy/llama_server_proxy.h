@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -61,20 +62,26 @@ private:
         std::optional<ApiError> refusal;
     };
 
+    // Of the thread that keeps the composer.
+    struct Attempts {
+        std::chrono::steady_clock::time_point next;  // not before
+        std::string last_failure;                    // is logged once
+    };
+
     void serve(const Job& job) EXCLUDES(mutex_);
     Prompt read_prompt(const Job& job) const;
     // Its tokens only, which the server is asked for.
     Prompt ask_for_prompt(const Job& job) const;
     // Why the server has to compute the prompt; empty: it need not.
     std::string check(const UpstreamRequest& parsed, const HttpRequest& request) const;
-    Forward forward(const Job& job, std::optional<SlotLease> lease, GenerateRequest request,
-                    SlotFill fill) const;
+    // Keeps what the server computed in a slot, and then gives it back.
+    void keep(SlotLease lease, std::vector<Token> prompt);
 
     std::shared_ptr<SlotComposer> composer() const EXCLUDES(mutex_);
     // Opens a composer whenever there is none, or the one there may be of another server.
     void keep_composer() EXCLUDES(mutex_);
-    void look_at_server(std::string& last_failure) EXCLUDES(mutex_);
-    void try_open(const Result<ServerProps>& props, std::string& last_failure) EXCLUDES(mutex_);
+    void look_at_server(Attempts& attempts) EXCLUDES(mutex_);
+    Status try_open(const ServerProps& props) EXCLUDES(mutex_);
 
     const std::shared_ptr<Upstream> upstream_;
     const LlamaServerClient server_;

@@ -50,7 +50,8 @@ Result<LocalStack> open_model(Config config, const ServerProps& props,
     config.model.n_ctx = props.n_ctx;
     config.model.n_sequences = std::min(config.model.n_sequences, kSequencesMax);
     return open_local_stack(config, {.chat_template = props.chat_template,
-                                     .busy = [upstream] { return upstream->n_in_flight() > 0; }});
+                                     .busy = [upstream] { return upstream->n_in_flight() > 0; },
+                                     .name = "llama-server " + props.build});
 }
 
 }  // namespace

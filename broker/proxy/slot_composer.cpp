@@ -30,7 +30,7 @@ private:
     Status take(const RowSource& rows) override {
         if (Status begun = file_->begin(tokens_); !begun) return begun;
         for (int32_t layer = 0; layer < n_layer_; ++layer) {
-            if (Status copied = rows.copy(layer, file_->k(layer), file_->v(layer)); !copied) {
+            if (Status copied = rows.copy(layer, 0, file_->k(layer), file_->v(layer)); !copied) {
                 return copied;
             }
         }
@@ -58,7 +58,7 @@ private:
             LayerRows& into = layers_.emplace_back();
             into.k.resize(n_rows * static_cast<size_t>(layout_.k_dim));
             into.v.resize(n_rows * static_cast<size_t>(layout_.v_dim));
-            if (Status copied = rows.copy(layer, into.k, into.v); !copied) return copied;
+            if (Status copied = rows.copy(layer, 0, into.k, into.v); !copied) return copied;
         }
         return {};
     }
@@ -115,18 +115,20 @@ std::string declined_for(const Receipt& receipt) {
 
 }  // namespace
 
-SlotComposer::SlotComposer(Service& service, const LlamaServerClient& server, SlotHandover handover,
+SlotComposer::SlotComposer(Service& service, const LlamaServerClient& server, SlotFileForm form,
                            const std::filesystem::path& directory, int32_t n_slots)
-    : service_(service), server_(server), handover_(handover) {
+    : service_(service), server_(server) {
     for (int32_t slot = 0; slot < n_slots; ++slot) {
-        files_.push_back(std::make_shared<SlotFileWriter>(file_of(directory, slot),
-                                                          service.model().kv, handover.form));
+        files_.push_back(
+            std::make_shared<SlotFileWriter>(file_of(directory, slot), service.model().kv, form));
     }
 }
 
-Result<std::unique_ptr<SlotComposer>> SlotComposer::open(
-    Service& service, const LlamaServerClient& server, const ServerProps& props,
-    std::filesystem::path directory, int32_t slot, std::optional<int32_t> other_slot) {
+Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
+                                                         const LlamaServerClient& server,
+                                                         const ServerProps& props,
+                                                         const std::filesystem::path& directory,
+                                                         int32_t slot) {
     const ModelInfo& model = service.model();
     if (model.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported,
@@ -143,12 +145,11 @@ Result<std::unique_ptr<SlotComposer>> SlotComposer::open(
     if (const auto composed = hand_over(service, std::move(request), rows); !composed) {
         return composed.error();
     }
-    const Result<SlotHandover> handover =
+    const Result<SlotFileForm> form =
         probe_slots(server, {.directory = directory,
                              .layout = model.kv,
                              .tokens = tokens,
                              .slot = slot,
-                             .other_slot = other_slot,
                              .check_rows = [&](int32_t layer, std::span<const uint16_t> k,
                                                std::span<const uint16_t> v) {
                                  const LayerRows& ours = rows->layer(layer);
@@ -156,9 +157,9 @@ Result<std::unique_ptr<SlotComposer>> SlotComposer::open(
                                      return same;
                                  return compare_rows(v, ours.v, model, layer);
                              }});
-    if (!handover) return handover.error();
+    if (!form) return form.error();
     return std::unique_ptr<SlotComposer>(
-        new SlotComposer(service, server, *handover, directory, props.n_slots));
+        new SlotComposer(service, server, *form, directory, props.n_slots));
 }
 
 SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
@@ -166,7 +167,8 @@ SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
     const std::vector<Token>& tokens = request.prompt.tokens;
     const auto n_tokens = static_cast<int32_t>(tokens.size());
     request.handover = Handover{};
-    if (ms_per_token) request.handover->elsewhere_ms = *ms_per_token * (n_tokens - lease.n_held());
+    const int32_t n_held = lease.must_clear() ? 0 : lease.n_held();
+    if (ms_per_token) request.handover->elsewhere_ms = *ms_per_token * (n_tokens - n_held);
     const std::shared_ptr<SlotFileWriter>& file = files_[static_cast<size_t>(lease.slot())];
     auto sink = std::make_shared<SlotFileSink>(file, tokens, service_.model().kv.n_layer);
     const Result<GenerateOutcome> outcome =

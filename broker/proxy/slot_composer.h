@@ -28,27 +28,23 @@ struct SlotFill {
 class SlotComposer {
 public:
     // Checks first that the server has the model of `service` and takes slots that others wrote.
-    // `slot` and `other_slot` are idle, and empty afterwards for all that anybody knows.
+    // `slot` is idle; what it holds afterwards is of no use.
     static Result<std::unique_ptr<SlotComposer>> open(Service& service,
                                                       const LlamaServerClient& server,
                                                       const ServerProps& props,
-                                                      std::filesystem::path directory, int32_t slot,
-                                                      std::optional<int32_t> other_slot);
+                                                      const std::filesystem::path& directory,
+                                                      int32_t slot);
 
     // `ms_per_token`: what the server takes to compute a token of a prompt, where that is known.
     SlotFill fill(const SlotLease& lease, GenerateRequest request,
                   std::optional<double> ms_per_token);
 
-    // See SlotHandover.
-    bool clears_idle() const { return handover_.clears_idle; }
-
 private:
-    SlotComposer(Service& service, const LlamaServerClient& server, SlotHandover handover,
+    SlotComposer(Service& service, const LlamaServerClient& server, SlotFileForm form,
                  const std::filesystem::path& directory, int32_t n_slots);
 
     Service& service_;
     const LlamaServerClient& server_;
-    const SlotHandover handover_;
     // One a slot: whoever has the slot writes its file.
     std::vector<std::shared_ptr<SlotFileWriter>> files_;
 };

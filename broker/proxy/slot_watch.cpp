@@ -7,13 +7,30 @@
 
 namespace spolia {
 
+void SlotState::set_keep(Keep keep) {
+    const MutexLock lock(mutex_);
+    keep_ = std::move(keep);
+}
+
+bool SlotState::offer(SlotLease& lease, std::vector<Token>& prompt) {
+    const MutexLock lock(mutex_);
+    if (!keep_ || table.n_waiting() > 0) return false;
+    keep_(std::move(lease), std::move(prompt));
+    return true;
+}
+
 SlotWatch::SlotWatch(std::shared_ptr<SlotState> state, std::optional<SlotLease> lease,
                      std::vector<Token> prompt, std::string request_id, SlotFill fill)
     : state_(std::move(state)),
       lease_(std::move(lease)),
       prompt_(std::move(prompt)),
       request_id_(std::move(request_id)),
-      fill_(std::move(fill)) {}
+      fill_(std::move(fill)) {
+    // However it ends, the slot may hold the prompt by then.
+    if (lease_ && !prompt_.empty()) {
+        lease_->settle(prompt_, fill_.n_rows > 0 ? fill_.receipt.n_exact : 0);
+    }
+}
 
 void SlotWatch::on_response(int status, std::string_view content_type, HttpHeaders& added) {
     if (status != 200) return;
@@ -36,12 +53,19 @@ void SlotWatch::on_body(std::string_view bytes) {
 void SlotWatch::on_end(End end) {
     if (end == End::kUpstreamFailed) state_->suspect = true;
     if (end == End::kComplete && reader_) {
-        learn(reader_->finish());
-        const bool handed = fill_.n_rows > 0;
-        const auto n_exact = handed ? fill_.receipt.n_exact : static_cast<int32_t>(prompt_.size());
-        if (lease_) lease_->settle(std::move(prompt_), n_exact);
+        const UpstreamUsage usage = reader_->finish();
+        learn(usage);
+        if (lease_) settle(usage.timings ? usage.timings->prompt_n : 0);
     }
     lease_.reset();
+}
+
+void SlotWatch::settle(int64_t n_computed) {
+    if (fill_.n_rows > 0) return;
+    if (prompt_.empty()) return lease_->settle_unseen();
+    if (n_computed >= SlotKeeper::kComputedMin && state_->offer(*lease_, prompt_)) return;
+    const auto n_exact = static_cast<int32_t>(prompt_.size());
+    lease_->settle(std::move(prompt_), n_exact);
 }
 
 void SlotWatch::learn(const UpstreamUsage& usage) {
@@ -59,7 +83,7 @@ void SlotWatch::learn(const UpstreamUsage& usage) {
     state_->counts.add_not_taken();
     log_event(LogLevel::kWarning,
               "llama-server did not use what was put into its slot; something else may have taken "
-              "or cleared it meanwhile (requests that go past spolia; --cache-idle-slots)",
+              "or cleared it meanwhile (requests that go past spolia, say)",
               {{"id", request_id_},
                {"slot", int64_t{lease_ ? lease_->slot() : -1}},
                {"put", int64_t{fill_.n_rows}},

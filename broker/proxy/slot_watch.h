@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 #include "broker/proxy/receipt_writer.h"
 #include "broker/proxy/server_speed.h"
 #include "broker/proxy/slot_composer.h"
+#include "broker/proxy/slot_keeper.h"
+#include "index/thread_annotations.h"
 
 namespace spolia {
 
@@ -26,6 +29,16 @@ struct SlotState {
     HandoverCounts counts;
     // An exchange broke off: the server may be another one now.
     std::atomic<bool> suspect = false;
+
+    // Takes a slot in which the server computed much of a prompt (second), to keep what is there.
+    using Keep = std::function<void(SlotLease, std::vector<Token>)>;
+    void set_keep(Keep keep) EXCLUDES(mutex_);
+    // False, and both stay as they are, where nobody wants it.
+    bool offer(SlotLease& lease, std::vector<Token>& prompt) EXCLUDES(mutex_);
+
+private:
+    Mutex mutex_;
+    Keep keep_ GUARDED_BY(mutex_);
 };
 
 // Follows a request that was sent to a slot: tells the client how its prompt got there, learns from
@@ -47,6 +60,8 @@ public:
 
 private:
     void learn(const UpstreamUsage& usage);
+    // Of a prompt of which the server computed so many tokens.
+    void settle(int64_t n_computed);
 
     const std::shared_ptr<SlotState> state_;
     std::optional<SlotLease> lease_;

@@ -48,9 +48,9 @@ public:
         moved.sequence += first_;
         return engine_.capture(moved);
     }
-    Status read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+    Status read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                      std::span<uint16_t> v) const override {
-        return engine_.read_rows(sequence + first_, layer, k, v);
+        return engine_.read_rows(sequence + first_, layer, begin, k, v);
     }
     std::span<const Token> sink_prefix() const override { return engine_.sink_prefix(); }
 

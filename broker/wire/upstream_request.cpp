@@ -6,8 +6,9 @@ namespace spolia {
 namespace {
 
 bool names_slot(const Json& body) {
-    return body.contains("id_slot") || body.value("cache_prompt", Json(true)) != true ||
-           body.value("n", Json(1)) != 1 || body.value("n_cmpl", Json(1)) != 1;
+    return body.contains("id_slot") || body.contains("lora") ||
+           body.value("cache_prompt", Json(true)) != true || body.value("n", Json(1)) != 1 ||
+           body.value("n_cmpl", Json(1)) != 1;
 }
 
 }  // namespace
@@ -51,12 +52,13 @@ bool leaves_slot_open(std::string_view body, const JsonLimits& limits) {
     return json.ok() && !names_slot(*json);
 }
 
-std::string with_slot(std::string_view body, int32_t slot) {
+std::string with_slot(std::string_view body, int32_t slot, bool cache_prompt) {
     const size_t behind = body.find('{') + 1;
     const size_t next = body.find_first_not_of(" \t\r\n", behind);
     const bool empty = next != body.npos && body[next] == '}';
     std::string with(body.substr(0, behind));
-    with += "\"id_slot\":" + std::to_string(slot) + ",\"cache_prompt\":true";
+    with += "\"id_slot\":" + std::to_string(slot) + ",\"cache_prompt\":";
+    with += cache_prompt ? "true" : "false";
     if (!empty) with += ',';
     return with.append(body.substr(behind));
 }

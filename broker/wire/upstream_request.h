@@ -14,8 +14,8 @@ namespace spolia {
 struct UpstreamRequest {
     GenerateRequest generate;
     Surface surface = Surface::kChat;
-    // The client chose the slot (id_slot), wants nothing cached (cache_prompt), or several answers
-    // (n): there the server is left alone.
+    // The client chose the slot (id_slot) or adapters (lora), wants nothing cached (cache_prompt),
+    // or several answers (n): there the server is left alone.
     bool own_way = false;
     bool given_ids = false;  // the prompt came as tokens
 };
@@ -37,7 +37,8 @@ Parsed<UpstreamPrompt> parse_upstream_prompt(std::string_view body, std::string_
 // nothing of it.
 bool leaves_slot_open(std::string_view body, const JsonLimits& limits);
 
-// The body, a JSON object that leaves the slot open, with it named. All else stays byte by byte.
-std::string with_slot(std::string_view body, int32_t slot);
+// The body, a JSON object that leaves the slot open, with it named, and whether the server may use
+// what is in it. All else stays byte by byte.
+std::string with_slot(std::string_view body, int32_t slot, bool cache_prompt = true);
 
 }  // namespace spolia

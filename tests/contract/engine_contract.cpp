@@ -328,7 +328,7 @@ TEST_P(EngineContract, ReadsTheRowsThatItWouldKeepAsPages) {
     std::vector<uint16_t> k(tokens.size() * static_cast<size_t>(kv.k_dim));
     std::vector<uint16_t> v(tokens.size() * static_cast<size_t>(kv.v_dim));
     if (engine_->info().support == ReuseSupport::kExactOnly) {
-        EXPECT_EQ(engine_->read_rows(1, 0, k, v).error().code, ErrorCode::kUnsupported);
+        EXPECT_EQ(engine_->read_rows(1, 0, 0, k, v).error().code, ErrorCode::kUnsupported);
         return;
     }
     Capture wanted;
@@ -337,12 +337,18 @@ TEST_P(EngineContract, ReadsTheRowsThatItWouldKeepAsPages) {
     const auto page = engine_->capture(wanted);
     ASSERT_TRUE(page.ok()) << page.error().message;
     for (int32_t layer = 0; layer < kv.n_layer; ++layer) {
-        ASSERT_TRUE(engine_->read_rows(1, layer, k, v).ok());
+        ASSERT_TRUE(engine_->read_rows(1, layer, 0, k, v).ok());
         EXPECT_TRUE(std::ranges::equal(k, (*page)->k(layer))) << layer;
         EXPECT_TRUE(std::ranges::equal(v, (*page)->v(layer))) << layer;
     }
+    const size_t half = tokens.size() / 2;
+    const auto k_half = std::span(k).first(half * static_cast<size_t>(kv.k_dim));
+    const auto v_half = std::span(v).first(half * static_cast<size_t>(kv.v_dim));
+    ASSERT_TRUE(engine_->read_rows(1, 0, static_cast<int32_t>(half), k_half, v_half).ok());
+    EXPECT_TRUE(std::ranges::equal(k_half, (*page)->k(0).subspan(k_half.size())));
+    EXPECT_FALSE(engine_->read_rows(1, 0, static_cast<int32_t>(half) + 1, k_half, v_half).ok());
     // Of rows that are not there nothing is read.
-    EXPECT_FALSE(engine_->read_rows(0, 0, k, v).ok());
+    EXPECT_FALSE(engine_->read_rows(0, 0, 0, k, v).ok());
 }
 
 TEST_P(EngineContract, ComposesPromptsOfBlocks) {

@@ -86,6 +86,25 @@ test('unknown text is the server\'s own to compute, and is known from then on', 
   assert.equal(again.policy, 'none');
 });
 
+test('what the server computed is there when its slot has gone to others', async (t) => {
+  const random = makeRandom(makeSeed(t));
+  const [long, other] = makeDocuments(random, 2, 150);
+  const { server } = await start(t, { behind: { slots: 1 } });
+  const exact = { spolia: { fidelity: 'exact' }, temperature: 0, max_tokens: 12 };
+  const messages = [{ role: 'user', content: long }];
+  const first = await ask(server, { messages, ...exact });
+  assert.equal(first.policy, 'upstream');
+  const nPages = Math.floor(first.usage.prompt_tokens / 64);
+  await server.untilMetric('spolia_pages_captured_total', (n) => n >= nPages);
+  await ask(server, { messages: [{ role: 'user', content: other }], ...exact });
+
+  messages.push({ role: 'assistant', content: answerOf(first) });
+  messages.push({ role: 'user', content: 'And what else?' });
+  const next = await ask(server, { messages, ...exact });
+  assert.equal(next.policy, 'exact', next.fallback);
+  assert.ok(next.usage.prompt_tokens_details.cached_tokens >= 64 * (nPages - 1));
+});
+
 test('whatever else there is goes through untouched', async (t) => {
   const { llama, server } = await start(t);
   for (const path of ['/props', '/v1/models', '/slots']) {

@@ -317,22 +317,24 @@ Result<std::unique_ptr<KvBlock>> FakeEngine::encode_isolated(const Key128& key,
     return make_block(std::move(meta), std::span(states).subspan(options_.sink_prefix.size()));
 }
 
-Status FakeEngine::read_rows(int32_t sequence, int32_t layer, std::span<uint16_t> k,
+Status FakeEngine::read_rows(int32_t sequence, int32_t layer, int32_t begin, std::span<uint16_t> k,
                              std::span<uint16_t> v) const {
     check_thread();
     const auto& rows = sequences_[static_cast<size_t>(sequence)].rows;
     const auto k_dim = static_cast<size_t>(info_.kv.k_dim);
     const size_t n_rows = k.size() / k_dim;
+    const auto first = static_cast<size_t>(begin);
     if (options_.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported, "exact prefixes only"};
     }
-    if (n_rows > rows.size()) {
+    if (first + n_rows > rows.size()) {
         return Error{ErrorCode::kInvalidArgument, "the sequence does not hold the rows"};
     }
     std::ranges::fill(k, 0);
     std::ranges::fill(v, 0);
     for (size_t i = 0; layer == 0 && i < n_rows; ++i) {
-        std::memcpy(k.data() + i * k_dim, &rows[i].state, sizeof rows[i].state);
+        const State& state = rows[first + i].state;
+        std::memcpy(k.data() + i * k_dim, &state, sizeof state);
     }
     return {};
 }

@@ -28,7 +28,7 @@ struct FakeLlamaServer {
     std::filesystem::path directory;
     std::vector<Slot> slots = std::vector<Slot>(2);
     int32_t n_ctx = 256;
-    bool clears_idle = false;
+    bool keeps_prompts = false;     // --cache-ram
     bool ignores_restored = false;  // as models with sliding windows do
     bool saves_nothing = false;     // its folder is another one
     bool gone = false;
@@ -76,6 +76,10 @@ struct FakeLlamaServer {
         const MutexLock lock(mutex_);
         return slots[slot].tokens;
     }
+    void set_tokens(size_t slot, std::vector<Token> tokens) {
+        const MutexLock lock(mutex_);
+        slots[slot].tokens = std::move(tokens);
+    }
     void set_gone(bool is_gone) {
         const MutexLock lock(mutex_);
         gone = is_gone;
@@ -96,19 +100,23 @@ private:
     ServerReply complete(const nlohmann::json& request) {
         const auto prompt = request.at("prompt").get<std::vector<Token>>();
         Slot& slot = slots.at(request.at("id_slot").get<size_t>());
+        if (keeps_prompts) bring_back(slot, prompt);
         const auto same = std::ranges::mismatch(slot.tokens, prompt).in1 - slot.tokens.begin();
         const auto cached = std::min<int64_t>(same, static_cast<int64_t>(prompt.size()) - 1);
         slot.tokens = prompt;
-        if (clears_idle) {
-            for (Slot& other : slots) {
-                if (&other != &slot) other = {};
-            }
-        }
         return ok({{"content", "x"},
                    {"timings",
                     {{"cache_n", cached},
                      {"prompt_n", static_cast<int64_t>(prompt.size()) - cached},
                      {"prompt_ms", 12.5}}}});
+    }
+
+    void bring_back(Slot& slot, const std::vector<Token>& prompt) {
+        if (!slot.tokens.empty() && slot.tokens.front() == prompt.front()) return;
+        kept_.push_back(slot.tokens);
+        for (const std::vector<Token>& each : kept_) {
+            if (!each.empty() && each.front() == prompt.front()) slot.tokens = each;
+        }
     }
 
     ServerReply save(size_t slot, const std::string& file) {
@@ -136,6 +144,7 @@ private:
         return ok({{"n_restored", read->tokens.size()}});
     }
 
+    std::vector<std::vector<Token>> kept_;
     Mutex mutex_;
     std::vector<std::string> calls_ GUARDED_BY(mutex_);  // "METHOD TARGET"
 };

@@ -39,7 +39,7 @@ export class LlamaServer {
     const line = [
       ...['--model', file, '--host', '127.0.0.1', '--port', `${server.port}`, '--jinja'],
       ...['--ctx-size', `${2048 * slots}`, '--parallel', `${slots}`, '--threads', '1'],
-      ...['--no-cache-idle-slots', ...saving, ...args],
+      ...['--cache-ram', '0', ...saving, ...args],
     ];
     server.child = spawn(llamaServer, line, {
       env: cleanEnvironment(),

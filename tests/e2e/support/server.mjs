@@ -145,8 +145,10 @@ export class Server {
     return this.#poll(() => this.stats(options), condition, what);
   }
 
-  untilMetric(name, value) {
-    return this.#poll(() => this.metric(name), (n) => n === value, `${name} is ${value}`);
+  // A value, or what must hold of it.
+  untilMetric(name, wanted) {
+    const holds = typeof wanted === 'function' ? wanted : (value) => value === wanted;
+    return this.#poll(() => this.metric(name), holds, `${name} is ${wanted}`);
   }
 
   // Waits until so many lines of the log have a text.

@@ -15,17 +15,16 @@ class SlotProbeTest : public ::testing::Test {
 protected:
     SlotProbeTest() { server_.directory = folder_.path; }
 
-    Result<SlotHandover> probe() {
+    Result<SlotFileForm> probe() {
         return probe_slots(LlamaServerClient(server_.call()), {.directory = folder_.path,
                                                                .layout = server_.form.layout,
                                                                .tokens = tokens_,
                                                                .slot = 1,
-                                                               .other_slot = 0,
                                                                .check_rows = check_rows_});
     }
     std::string refusal() {
-        const Result<SlotHandover> handover = probe();
-        return handover.ok() ? "" : handover.error().message;
+        const Result<SlotFileForm> form = probe();
+        return form.ok() ? "" : form.error().message;
     }
     size_t n_files() const {
         return static_cast<size_t>(
@@ -44,21 +43,19 @@ TEST_F(SlotProbeTest, LearnsTheFormFromTheServersOwnFile) {
             server_.form.version = version;
             server_.form.n_stream = n_stream;
             server_.form.packed = version > 2;
-            const Result<SlotHandover> handover = probe();
-            ASSERT_TRUE(handover.ok()) << handover.error().message;
-            EXPECT_EQ(handover->form.version, version);
-            EXPECT_EQ(handover->form.n_stream, n_stream);
-            EXPECT_FALSE(handover->clears_idle);
+            const Result<SlotFileForm> form = probe();
+            ASSERT_TRUE(form.ok()) << form.error().message;
+            EXPECT_EQ(form->version, version);
+            EXPECT_EQ(form->n_stream, n_stream);
         }
     }
     EXPECT_EQ(n_files(), 0);
 }
 
-TEST_F(SlotProbeTest, FindsOutThatIdleSlotsAreCleared) {
-    server_.clears_idle = true;
-    const Result<SlotHandover> handover = probe();
-    ASSERT_TRUE(handover.ok()) << handover.error().message;
-    EXPECT_TRUE(handover->clears_idle);
+TEST_F(SlotProbeTest, RefusesServersThatBringBackWhatWasThere) {
+    server_.keeps_prompts = true;
+    EXPECT_THAT(refusal(), HasSubstr("--cache-ram 0"));
+    EXPECT_EQ(n_files(), 0);
 }
 
 TEST_F(SlotProbeTest, SaysWhatToChangeOnTheServer) {

@@ -62,8 +62,9 @@ TEST(SlotTable, KeepsTenantsApart) {
     std::optional<SlotLease> foreign = take(table, kLong, "b");
     EXPECT_EQ(foreign->n_held(), 0);
     EXPECT_TRUE(foreign->must_clear());
+    foreign->settle(kLong, 5);
     foreign.reset();
-    EXPECT_FALSE(take(table, kLong, "a")->must_clear());
+    EXPECT_EQ(take(table, kLong, "b")->n_held(), 5);
 }
 
 TEST(SlotTable, CountsOnExactRowsOnly) {
@@ -74,7 +75,32 @@ TEST(SlotTable, CountsOnExactRowsOnly) {
     EXPECT_TRUE(lease->must_clear());
     lease->settle(kLong, 2);
     lease.reset();
-    EXPECT_FALSE(take(table, {1, 2, 7})->must_clear());
+    // Whatever comes next: servers keep what a slot held before.
+    EXPECT_TRUE(take(table, {9})->must_clear());
+}
+
+TEST(SlotTable, ClearsWhatNobodyKnows) {
+    SlotTable table(1);
+    EXPECT_TRUE(take(table, kLong)->must_clear()) << "of a server that ran before";
+    use(table, kLong);
+    EXPECT_FALSE(take(table, kLong)->must_clear());
+    EXPECT_TRUE(take(table, kLong)->must_clear()) << "that lease was not settled";
+    use(table, kLong);
+    table.forget_all();
+    EXPECT_TRUE(take(table, kLong)->must_clear());
+}
+
+TEST(SlotTable, KeepsTheSlotOfPromptsThatItCannotSee) {
+    SlotTable table(3);
+    std::optional<SlotLease> lease = take(table, {});
+    const int32_t slot = lease->slot();
+    lease->settle_unseen();
+    lease.reset();
+    use(table, kLong);
+    const std::optional<SlotLease> again = take(table, {});
+    EXPECT_EQ(again->slot(), slot);
+    EXPECT_FALSE(again->must_clear());
+    EXPECT_NE(take(table, {}, "b")->slot(), slot);
 }
 
 TEST(SlotTable, CountsOnNothingThatWasNotSettled) {

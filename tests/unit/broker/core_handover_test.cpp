@@ -26,7 +26,7 @@ public:
         ++n_handed;
         const auto n_rows = static_cast<size_t>(rows.n_rows());
         std::vector<uint16_t> k(n_rows * dims.first), v(n_rows * dims.second);
-        EXPECT_TRUE(rows.copy(0, k, v).ok());
+        EXPECT_TRUE(rows.copy(0, 0, k, v).ok());
         for (size_t row = 0; row < n_rows; ++row) {
             FakeEngine::State state = 0;
             std::memcpy(&state, k.data() + row * dims.first, sizeof state);

@@ -203,6 +203,8 @@ public:
         return example_receipt();
     }
 
+    void keep_rows(const std::string&, std::span<const Token>, const RowSource&) override {}
+
     Result<PlanPreview> plan(const GenerateRequest& request) const override {
         PlanPreview plan;
         const auto n_tokens = static_cast<int32_t>(request.prompt.tokens.size());

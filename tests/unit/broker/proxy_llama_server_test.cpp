@@ -85,10 +85,10 @@ protected:
         std::map<std::string, std::string> headers;
         std::string body;
     };
-    static Seen answer(const Forward& forward, int32_t cache_n) {
+    static Seen answer(const Forward& forward, int32_t cache_n, int32_t prompt_n = 1) {
         HttpHeaders added;
         const Json body = {{"usage", {{"prompt_tokens_details", {{"cached_tokens", cache_n}}}}},
-                           {"timings", {{"cache_n", cache_n}, {"prompt_n", 1}}}};
+                           {"timings", {{"cache_n", cache_n}, {"prompt_n", prompt_n}}}};
         const std::string text = body.dump();
         forward.watch->on_response(200, "application/json", added);
         forward.watch->on_body(text);
@@ -204,6 +204,40 @@ TEST_F(LlamaServerProxyTest, ClearsSlotsThatHoldWhatIsNotExact) {
     EXPECT_EQ(server_.n_calls(erase), n_before + 1);
     EXPECT_EQ(fallback(forward(completion(prompt, exact), "other")), "fidelity_exact");
     EXPECT_EQ(server_.n_calls(erase), n_before + 2);
+}
+
+// Its rows are in the slot, whether or not anybody read the answer.
+TEST_F(LlamaServerProxyTest, ClearsWhatAClientLeftBehind) {
+    server_.slots.resize(1);
+    put_documents();
+    open();
+    const std::string prompt = prompt_of(kSecond, kFirst);
+    forward(completion(prompt, kFast)).watch->on_end(ForwardWatch::End::kClientGone);
+    const std::string erase = "POST /slots/0?action=erase";
+    const size_t n_before = server_.n_calls(erase);
+    forward(completion(prompt, {{"fidelity", "exact"}}));
+    EXPECT_EQ(server_.n_calls(erase), n_before + 1);
+}
+
+// What the server computed outlives the slot, answer and all.
+TEST_F(LlamaServerProxyTest, KeepsLongPromptsThatTheServerComputed) {
+    server_.slots.resize(1);
+    open();
+    const std::string prompt = words(7, 600);
+    const std::string said = "and an answer";
+    const Json exact = {{"fidelity", "exact"}};
+    const Forward first = forward(completion(prompt, exact));
+    const std::vector<Token> computed = server_.tokens_of(prompt + said);
+    server_.set_tokens(0, computed);
+    answer(first, 0, static_cast<int32_t>(computed.size()));
+    while (core_.service().stats().blocks.ram_blocks < computed.size() / 64) {
+        std::this_thread::yield();
+    }
+    answer(forward(completion(words(8, 100), exact)), 0);
+
+    Seen again = answer(forward(completion(prompt + said + ", and more", exact)), 600);
+    EXPECT_EQ(again.headers["x-spolia-policy"], "exact");
+    EXPECT_GE(std::stoi("0" + again.headers["x-spolia-exact"]), 512);
 }
 
 TEST_F(LlamaServerProxyTest, ChecksTheServerAnewOnceItBrokeOff) {

@@ -49,7 +49,8 @@ TEST_F(WireUpstreamRequest, ReadsWhatThereIsToAskTheServerFor) {
 TEST_F(WireUpstreamRequest, LeavesItsWayToTheClient) {
     for (const char* body :
          {R"({"prompt": "a", "id_slot": 2})", R"({"prompt": "a", "cache_prompt": false})",
-          R"({"prompt": "a", "n": 2})", R"({"prompt": "a", "n_cmpl": 3})"}) {
+          R"({"prompt": "a", "n": 2})", R"({"prompt": "a", "n_cmpl": 3})",
+          R"({"prompt": "a", "lora": [{"id": 0, "scale": 1}]})"}) {
         EXPECT_TRUE(parse(body)->own_way) << body;
         EXPECT_FALSE(leaves_slot_open(body, {})) << body;
     }
@@ -72,7 +73,7 @@ TEST_F(WireUpstreamRequest, TellsItsOwnFieldsFromTheServers) {
 TEST_F(WireUpstreamRequest, NamesTheSlotAndChangesNothingElse) {
     EXPECT_EQ(with_slot(R"( { "a" : 1.0e2 } )", 3),
               R"( {"id_slot":3,"cache_prompt":true, "a" : 1.0e2 } )");
-    EXPECT_EQ(with_slot("{ }", 0), R"({"id_slot":0,"cache_prompt":true })");
+    EXPECT_EQ(with_slot("{ }", 0, false), R"({"id_slot":0,"cache_prompt":false })");
     EXPECT_EQ(Json::parse(with_slot(R"({"a": {"id": 1}})", 12))["id_slot"], 12);
 }
 
