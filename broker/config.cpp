@@ -191,6 +191,13 @@ Status set_affinity(std::optional<bool>& field, std::string_view text) {
     return {};
 }
 
+// A text or a path, as it is given.
+template <class T>
+Status set_text(T& field, std::string_view text) {
+    field = text;
+    return {};
+}
+
 constexpr int32_t kDayMs = 86'400'000;
 
 Status set_milliseconds(int32_t& field, std::string_view text) {
@@ -203,15 +210,9 @@ using V = std::string_view;
 constexpr ConfigOption kOptions[] = {
     {"model.path", "--model", "SPOLIA_MODEL", "FILE",
      "the model, a GGUF file; else the sample model",
-     [](C c, V v) {
-         c.model.path = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.model.path, v); }},
     {"model.alias", "--alias", "SPOLIA_ALIAS", "NAME", "the model's name for clients",
-     [](C c, V v) {
-         c.model.alias = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.model.alias, v); }},
     {"model.ctx_size", "--ctx-size", "SPOLIA_CTX_SIZE", "N",
      "tokens of each sequence; 0: as trained",
      [](C c, V v) { return set_natural(c.model.n_ctx, v); }},
@@ -225,10 +226,7 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_integer<int32_t>(c.model.n_ubatch, v, 8, 1 << 16); }},
 
     {"server.host", "--host", "SPOLIA_HOST", "ADDRESS", "address to listen on",
-     [](C c, V v) {
-         c.server.host = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.server.host, v); }},
     {"server.port", "--port", "SPOLIA_PORT", "N", "port to listen on; 0: any free one",
      [](C c, V v) { return set_integer<uint16_t>(c.server.port, v, 0, 65535); }},
     {"server.api_key", "--api-key", "SPOLIA_API_KEY", "[TENANT:]KEY[,...]",
@@ -242,10 +240,7 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_switch(c.server.allow_open, v); }},
     {"server.cors_origin", "--cors-origin", "SPOLIA_CORS_ORIGIN", "ORIGIN",
      "web pages that may call; * is any, empty is none",
-     [](C c, V v) {
-         c.server.cors_origin = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.server.cors_origin, v); }},
     {"server.threads", "--http-threads", "SPOLIA_HTTP_THREADS", "N", "threads that serve HTTP",
      [](C c, V v) { return set_integer<int32_t>(c.server.n_threads, v, 1, 256); }},
     {"server.connections_max", "--connections-max", "SPOLIA_CONNECTIONS_MAX", "N",
@@ -289,16 +284,10 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return read_upstream_key(c.upstream, v); }},
     {"upstream.slot_dir", "--slot-dir", "SPOLIA_SLOT_DIR", "DIR",
      "folder that prompts are handed to a llama-server in, its --slot-save-path",
-     [](C c, V v) {
-         c.upstream.slot_directory = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.upstream.slot_directory, v); }},
     {"upstream.ca_file", "--upstream-ca", "SPOLIA_UPSTREAM_CA", "FILE",
      "certificates that upstreams' are checked with, PEM; else the system's",
-     [](C c, V v) {
-         c.upstream.ca_file = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.upstream.ca_file, v); }},
     {"upstream.connect_timeout_ms", "--upstream-connect-timeout", "SPOLIA_UPSTREAM_CONNECT_TIMEOUT",
      "MS", "time to reach an upstream",
      [](C c, V v) { return set_milliseconds(c.upstream.connect_timeout_ms, v); }},
@@ -326,16 +315,10 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_switch(c.upstream.cache_salt, v); }},
     {"upstream.salt_secret", "", "SPOLIA_UPSTREAM_SALT_SECRET", "TEXT",
      "what tenants' salts are made with, so that nobody can guess them",
-     [](C c, V v) {
-         c.upstream.salt_secret = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.upstream.salt_secret, v); }},
     {"upstream.separator", "--upstream-separator", "SPOLIA_UPSTREAM_SEPARATOR", "TEXT",
      "text to put between the parts of messages: LMCache's blend_special_str",
-     [](C c, V v) {
-         c.upstream.separator = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.upstream.separator, v); }},
     {"upstream.strip_spolia", "--upstream-strip-spolia", "SPOLIA_UPSTREAM_STRIP_SPOLIA", "BOOL",
      "take the member spolia out of requests",
      [](C c, V v) { return set_switch(c.upstream.strip_spolia, v); }},
@@ -348,10 +331,7 @@ constexpr ConfigOption kOptions[] = {
 
     {"cache.directory", "--cache-dir", "SPOLIA_CACHE_DIR", "DIR",
      "where KV blocks and collections are kept on disk",
-     [](C c, V v) {
-         c.cache.directory = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.cache.directory, v); }},
     {"cache.ram", "--cache-ram", "SPOLIA_CACHE_RAM", "BYTES", "KV blocks in memory",
      [](C c, V v) { return set_bytes(c.cache.ram_bytes_max, v); }},
     {"cache.disk", "--cache-disk", "SPOLIA_CACHE_DISK", "BYTES", "KV blocks on disk",
@@ -401,27 +381,15 @@ constexpr ConfigOption kOptions[] = {
 
     {"embedding.model", "--embedding-model", "SPOLIA_EMBEDDING_MODEL", "FILE",
      "embeds the text of collections: a GGUF file; else counts of words, without a model",
-     [](C c, V v) {
-         c.embedding.model = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.embedding.model, v); }},
     {"embedding.url", "--embedding-url", "SPOLIA_EMBEDDING_URL", "URL",
      "the same: an OpenAI-compatible server, http://HOST:PORT/v1",
-     [](C c, V v) {
-         c.embedding.url = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.embedding.url, v); }},
     {"embedding.name", "--embedding-name", "SPOLIA_EMBEDDING_NAME", "NAME", "the server's model",
-     [](C c, V v) {
-         c.embedding.name = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.embedding.name, v); }},
     {"embedding.key_env", "--embedding-key-env", "SPOLIA_EMBEDDING_KEY_ENV", "VAR",
      "the environment variable that holds the server's key",
-     [](C c, V v) {
-         c.embedding.key_env = v;
-         return Status();
-     }},
+     [](C c, V v) { return set_text(c.embedding.key_env, v); }},
     {"embedding.threads", "--embedding-threads", "SPOLIA_EMBEDDING_THREADS", "N",
      "threads of the embedding model; 0: one a core to ingest, one to serve",
      [](C c, V v) { return set_integer<int32_t>(c.embedding.n_threads, v, 0, 1024); }},

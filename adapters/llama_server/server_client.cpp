@@ -87,7 +87,6 @@ Result<ServerProps> LlamaServerClient::props() const {
     const Json& modalities = object_in(*json, "modalities");
     props.multimodal = member(modalities, "vision", false) || member(modalities, "audio", false) ||
                        member(modalities, "video", false);
-    props.sleeping = member(*json, "is_sleeping", false);
     if (props.n_slots < 1 || props.n_ctx < 1) return unexpected("/props");
     return props;
 }

@@ -30,7 +30,6 @@ struct ServerProps {
     int32_t n_slots = 0;
     int32_t n_ctx = 0;  // of a slot
     bool multimodal = false;
-    bool sleeping = false;
 };
 
 // How a completion went, by the server's own count.

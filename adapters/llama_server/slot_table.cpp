@@ -52,7 +52,7 @@ bool SlotTable::Slot::must_clear(const std::string& whose) const {
     return !known || tenant != whose || static_cast<size_t>(n_exact) < tokens.size();
 }
 
-SlotTable::SlotTable(int32_t n_slots) : n_slots_(n_slots), slots_(static_cast<size_t>(n_slots)) {}
+SlotTable::SlotTable(int32_t n_slots) : slots_(static_cast<size_t>(n_slots)) {}
 
 SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
     // A few tokens that all prompts begin with are no reason to lose what else a slot holds.

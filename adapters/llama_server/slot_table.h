@@ -60,7 +60,6 @@ public:
     std::optional<SlotLease> take(std::span<const Token> prompt, std::string tenant,
                                   std::chrono::steady_clock::time_point deadline) EXCLUDES(mutex_);
 
-    int32_t n_slots() const { return n_slots_; }
     int32_t n_taken() const EXCLUDES(mutex_);
     // Requests that wait in take().
     int32_t n_waiting() const EXCLUDES(mutex_);
@@ -84,7 +83,6 @@ private:
     Slot* best_idle(std::span<const Token> prompt, const std::string& tenant) REQUIRES(mutex_);
     void give_back(SlotLease& lease) EXCLUDES(mutex_);
 
-    const int32_t n_slots_;
     mutable Mutex mutex_;
     CondVar idle_;
     std::vector<Slot> slots_ GUARDED_BY(mutex_);

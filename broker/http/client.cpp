@@ -153,6 +153,10 @@ void HttpClient::set_header(std::string name, std::string value) {
     headers_.emplace_back(std::move(name), std::move(value));
 }
 
+void HttpClient::set_bearer(const std::string& key) {
+    if (!key.empty()) set_header("Authorization", "Bearer " + key);
+}
+
 Result<HttpReply> HttpClient::call(std::string_view method, std::string_view target,
                                    std::string body) const {
     Connection connection(host_, port_, timeout_);

@@ -28,6 +28,8 @@ public:
 
     // Fields of every request beside those of HTTP itself, such as {"Authorization", "Bearer ..."}.
     void set_header(std::string name, std::string value);
+    // The same of "Authorization: Bearer KEY"; none for an empty key.
+    void set_bearer(const std::string& key);
 
     // Sends `body` as JSON where it is not empty. Fails with kIo when the server can't be reached,
     // hangs up, has not answered in full when the timeout is over (which finding its address,

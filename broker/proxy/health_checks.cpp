@@ -44,8 +44,7 @@ void HealthChecks::check(size_t index) {
     const HttpUrl& url = upstream.url();
     if (url.tls) return;
     HttpClient client(url.host, url.port, kPatience);
-    const std::string& key = upstream.config().key;
-    if (!key.empty()) client.set_header("Authorization", "Bearer " + key);
+    client.set_bearer(upstream.config().key);
     const Result<HttpReply> reply = client.call("GET", url.path + "/health");
     const bool healthy = reply.ok() && reply->status < 500;
     if (stopped()) return;

@@ -151,10 +151,12 @@ LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {
     Prompt prompt;
     if (!parsed.ok()) {
         prompt.fallback = "not_understood";
+        prompt.slot_open = leaves_slot_open(job.request.body, options_.limits);
         if (parsed.error().param.starts_with("spolia")) prompt.refusal = parsed.error();
         return prompt;
     }
     prompt.fallback = check(*parsed, job.request);
+    prompt.slot_open = !parsed->own_way;
     prompt.request = std::move(parsed->generate);
     return prompt;
 }
@@ -162,6 +164,7 @@ LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {
 LlamaServerProxy::Prompt LlamaServerProxy::ask_for_prompt(const Job& job) const {
     Prompt prompt;
     prompt.fallback = "no_model";
+    prompt.slot_open = leaves_slot_open(job.request.body, options_.limits);
     const Parsed<UpstreamPrompt> parsed =
         parse_upstream_prompt(job.request.body, job.tenant, options_.limits);
     if (!parsed.ok()) return prompt;

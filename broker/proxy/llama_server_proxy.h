@@ -59,6 +59,7 @@ private:
     struct Prompt {
         GenerateRequest request;  // id, tenant, tokens; all of it where it may be composed
         std::string fallback;     // why it may not; empty: it may
+        bool slot_open = false;   // the server may be told which slot to take
         std::optional<ApiError> refusal;
     };
 

@@ -21,7 +21,7 @@ Result<ServerCall> open_server_call(const UpstreamConfig& config) {
     if (!url) return url.error();
     const auto client =
         std::make_shared<HttpClient>(url->host, url->port, kTimeout, kReplyBytesMax);
-    if (!config.key.empty()) client->set_header("Authorization", "Bearer " + config.key);
+    client->set_bearer(config.key);
     return ServerCall([client, path = url->path](std::string_view method, std::string_view target,
                                                  std::string body) -> Result<ServerReply> {
         Result<HttpReply> reply = client->call(method, path + std::string(target), std::move(body));

@@ -3,13 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <utility>
 
+#include "adapters/llama/sequence_cache.h"
 #include "broker/log.h"
 #include "broker/proxy/handover_sink.h"
-#include "reuse/half_float.h"
 
 namespace spolia {
 namespace {
@@ -67,22 +66,12 @@ private:
     std::vector<LayerRows> layers_;
 };
 
-double relative_error(std::span<const uint16_t> theirs, std::span<const uint16_t> ours) {
-    double difference = 0, norm = 0;
-    for (size_t i = 0; i < ours.size(); ++i) {
-        const double own = half_to_float(ours[i]);
-        const double other = half_to_float(theirs[i]);
-        difference += (own - other) * (own - other);
-        norm += own * own;
-    }
-    return std::sqrt(difference / norm);
-}
-
 Status compare_rows(std::span<const uint16_t> theirs, std::span<const uint16_t> ours,
                     const ModelInfo& model, int32_t layer) {
     // Not a number is no match, unless it is the same one.
     if (std::ranges::equal(theirs, ours)) return {};
-    if (theirs.size() == ours.size() && relative_error(theirs, ours) <= kRowErrorMax) return {};
+    if (theirs.size() == ours.size() && relative_error(theirs, ours) <= kRowErrorMax * kRowErrorMax)
+        return {};
     return Error{
         ErrorCode::kUnsupported,
         "llama-server computes other KV rows in layer " + std::to_string(layer) + " than " +

@@ -45,9 +45,7 @@ public:
         : options_(std::move(options)),
           url_(std::move(url)),
           client_(url_.host, url_.port, options_.timeout, kReplyBytesMax) {
-        if (!options_.api_key.empty()) {
-            client_.set_header("Authorization", "Bearer " + options_.api_key);
-        }
+        client_.set_bearer(options_.api_key);
     }
 
     Status open() {

@@ -80,10 +80,6 @@ struct FakeLlamaServer {
         const MutexLock lock(mutex_);
         slots[slot].tokens = std::move(tokens);
     }
-    void set_gone(bool is_gone) {
-        const MutexLock lock(mutex_);
-        gone = is_gone;
-    }
 
 private:
     static ServerReply ok(const nlohmann::json& json) { return {200, json.dump()}; }
