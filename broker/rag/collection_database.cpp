@@ -117,7 +117,8 @@ Status CollectionDatabase::prepare_tables() {
     Result<bool> ready = has_tables_now();
     if (!ready.ok()) return ready.error();
     // A crash of the machine may take the last documents back, but never breaks the file.
-    Status set = database_->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+    if (Status set = database_->use_write_ahead_log(); !set.ok()) return set;
+    Status set = database_->execute("PRAGMA synchronous = NORMAL");
     if (!set.ok() || *ready) return set;
     Result<Transaction> transaction = Transaction::begin(*database_);
     if (!transaction.ok()) return transaction.error();

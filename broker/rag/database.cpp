@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 
 #include <cassert>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "index/bytes.h"
@@ -12,6 +14,7 @@ namespace spolia {
 namespace {
 
 constexpr int kBusyMs = 10'000;
+constexpr std::chrono::milliseconds kBusyPause{2};
 
 ErrorCode code_of(int sqlite_code) {
     switch (sqlite_code & 0xff) {
@@ -140,6 +143,19 @@ Status Database::execute(const char* sql) {
         return failure(database_, name_);
     }
     return {};
+}
+
+// SQLite does not wait here where two would have to wait for each other.
+Status Database::use_write_ahead_log() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kBusyMs);
+    for (;;) {
+        const int code =
+            sqlite3_exec(database_, "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
+        if (code == SQLITE_OK) return {};
+        const bool busy = (code & 0xff) == SQLITE_BUSY;
+        if (!busy || std::chrono::steady_clock::now() > deadline) return failure(database_, name_);
+        std::this_thread::sleep_for(kBusyPause);
+    }
 }
 
 int64_t Database::last_row() const { return sqlite3_last_insert_rowid(database_); }

@@ -86,6 +86,8 @@ public:
     Result<SqlStatement> prepare(std::string_view sql);
     // Statements without values and rows, separated by semicolons.
     Status execute(const char* sql);
+    // As all who use the file do. Waits for others to have set it.
+    Status use_write_ahead_log();
     // The id of the row that was inserted last.
     int64_t last_row() const;
     // The first column of a statement's first row; 0 when there is none.
