@@ -101,6 +101,7 @@ struct ReuseConfig {
     double shadow_time = 0.1;
     ChunkerOptions chunker;
     bool donors = true;         // edited chunks take what is equal from versions that are known
+    bool by_cost = true;        // what looks slower than computing is not reused
     bool encode_seen = true;    // chunks seen in prompts are encoded in idle time
     bool capture_pages = true;  // exact prefixes are kept beyond their sequence
     // What requests of an agent (spolia.agent) take for fields they leave out, by its name.

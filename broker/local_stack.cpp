@@ -22,6 +22,7 @@ ServiceOptions service_options(const Config& config, const ModelInfo& model) {
     options.shadow_time = config.reuse.shadow_time;
     options.chunker = config.reuse.chunker;
     options.donors.enabled = config.reuse.donors;
+    options.reuse_by_cost = config.reuse.by_cost;
     options.encode_seen_chunks = config.reuse.encode_seen;
     options.capture_pages = config.reuse.capture_pages;
     options.store.ram_bytes_max = config.cache.ram_bytes_max;

@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
     options.policy = "anchors";
     options.fidelity = spolia::Fidelity::kFast;
     options.chunk_tokens_min = 8;
+    options.reuse_by_cost = false;  // prompts this short are computed as fast
     auto broker = spolia::Broker::open(options);
     if (!broker) {
         std::fprintf(stderr, "%s\n", broker.error().message.c_str());

@@ -40,13 +40,13 @@ void add_report(const PromptPlan& plan, const PrefillReport& report, Receipt& re
 }
 
 // Of a prompt that is wanted elsewhere.
-bool worth_composing(const PromptPlan& plan, const Handover& handover) {
+bool worth_composing(const PromptPlan& plan, const Handover& handover, bool by_cost) {
     // What handing over takes is in no plan.
     constexpr double kMargin = 0.9;
     if (handover.always) return true;
     const double elsewhere_ms = handover.elsewhere_ms.value_or(plan.dense_ms);
-    if (elsewhere_ms > 0) return plan.chosen_ms < kMargin * elsewhere_ms;
-    // Nothing was measured yet.
+    if (by_cost && elsewhere_ms > 0) return plan.chosen_ms < kMargin * elsewhere_ms;
+    // Nothing was measured yet, or that does not count.
     int32_t n_reused = plan.n_exact;
     for (const PlannedBlock& block : plan.blocks) n_reused += block.exact ? 0 : block.n_rows;
     return 2 * n_reused >= plan.n_prompt;
@@ -101,7 +101,8 @@ Result<PromptFiller::Outcome> PromptFiller::fill(Generation& generation, const P
     const PlanInput input = plan_input(prompt, match->n_exact, engine_, *anchors, options_);
     PinnedPlan pinned = plan_and_pin(input, prompt);
     learn_from(pinned.serving.plan, prompt);
-    if (generation.handover && !worth_composing(pinned.serving.plan, *generation.handover)) {
+    if (generation.handover &&
+        !worth_composing(pinned.serving.plan, *generation.handover, options_.reuse_by_cost)) {
         decline(generation, pinned.serving);
         return Outcome::kDeclined;
     }

@@ -33,6 +33,7 @@ Config to_config(const BrokerOptions& options) {
     config.reuse.policy = options.policy;
     config.reuse.recompute_ratio = options.recompute_ratio;
     config.reuse.chunker.tokens_min = options.chunk_tokens_min;
+    config.reuse.by_cost = options.reuse_by_cost;
     config.reuse.budget = {options.max_kl, options.min_agreement};
     return config;
 }

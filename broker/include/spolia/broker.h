@@ -41,6 +41,7 @@ struct BrokerOptions {
     std::string policy = "auto";
     double recompute_ratio = 0.15;  // of reused tokens, policy cacheblend
     int32_t chunk_tokens_min = 32;  // shorter parts are computed
+    bool reuse_by_cost = true;      // what looks slower to reuse than to compute is computed
     // Fidelity guarded: the KL of the first token (nats) that 99 % of prompts keep, and the share
     // with the same likeliest first token.
     double max_kl = 0.05;

@@ -24,7 +24,8 @@ export class Server {
     const line = [
       ...launcher,
       ...[program, 'serve', ...named, '--port', '0', '--log-format', 'json'],
-      ...['--ctx-size', '2048', '--threads', '1', ...args],
+      // What is reused must not depend on how busy the machine is.
+      ...['--ctx-size', '2048', '--threads', '1', '--reuse-by-cost', 'false', ...args],
     ];
     server.child = spawn(line[0], line.slice(1), {
       env: cleanEnvironment(env),
