@@ -53,9 +53,15 @@ void remove_member(std::string_view body, ByteRange root, std::string_view name,
     }
 }
 
-void insert_member(std::string_view body, ByteRange root, std::string_view name,
-                   std::string_view text, bool kept, std::vector<BodyEdit>& edits) {
-    if (json_member(body, root, name)) return;
+void set_member(std::string_view body, ByteRange root, std::string_view name, std::string_view text,
+                bool kept, std::vector<BodyEdit>& edits) {
+    bool found = false;
+    for (const JsonMember& member : json_members(body, root)) {
+        if (json_string(body, member.key) != name) continue;
+        edits.push_back({member.value, quoted_json(text)});
+        found = true;
+    }
+    if (found) return;
     std::string member = quoted_json(name) + ":" + quoted_json(text);
     if (kept) member += ',';
     edits.push_back({{root.begin + 1, root.begin + 1}, std::move(member)});

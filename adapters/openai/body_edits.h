@@ -26,10 +26,10 @@ std::string apply_edits(std::string_view body, std::vector<BodyEdit> edits);
 void remove_member(std::string_view body, ByteRange root, std::string_view name,
                    std::vector<BodyEdit>& edits);
 
-// A first member `name` with a text, unless the body has one of this name. `kept` tells whether
-// another member stays behind it.
-void insert_member(std::string_view body, ByteRange root, std::string_view name,
-                   std::string_view text, bool kept, std::vector<BodyEdit>& edits);
+// The text of the member `name`, however often it is there; a first member where it is not. `kept`
+// tells whether another member stays behind that.
+void set_member(std::string_view body, ByteRange root, std::string_view name, std::string_view text,
+                bool kept, std::vector<BodyEdit>& edits);
 
 // Tools in the order of their functions' names, as JSON with sorted keys and without white space.
 void sort_tools(std::string_view body, ByteRange root, std::vector<BodyEdit>& edits);

@@ -6,8 +6,10 @@
 
 namespace spolia {
 
-std::string tenant_cache_salt(std::string_view tenant, std::string_view secret) {
-    const std::string inner = hash_text(secret).hex() + std::string(tenant);
+std::string tenant_cache_salt(std::string_view tenant, std::string_view client_salt,
+                              std::string_view secret) {
+    std::string inner = hash_text(secret).hex() + std::string(tenant);
+    if (!client_salt.empty()) inner.append(1, '\0').append(client_salt);
     return hash_text(hash_text(secret).hex() + hash_text(inner).hex()).hex();
 }
 
@@ -24,7 +26,7 @@ std::optional<std::string> RequestEditor::edit(std::string_view body, ByteRange 
         for (const JsonMember& member : json_members(body, root)) {
             kept = kept || !options_.remove_spolia || json_string(body, member.key) != "spolia";
         }
-        insert_member(body, root, "cache_salt", cache_salt, kept, edits);
+        set_member(body, root, "cache_salt", cache_salt, kept, edits);
     }
     if (edits.empty()) return std::nullopt;
     return apply_edits(body, std::move(edits));

@@ -106,15 +106,24 @@ Reply AffinityProxy::route_prompt(const HttpRequest& request, std::string_view t
     return forward;
 }
 
+// Another tenant's salt may be known to a client; what comes of it here is another one than theirs.
+std::string AffinityProxy::salt_of(std::string_view body, ByteRange root,
+                                   std::string_view tenant) const {
+    if (!config_.cache_salt) return {};
+    const std::optional<ByteRange> given = json_member(body, root, "cache_salt");
+    const std::string own = given ? json_string(body, *given) : "";
+    // What no server takes is for the server to refuse.
+    if (given && own.empty()) return {};
+    return tenant_cache_salt(tenant, own, config_.salt_secret);
+}
+
 // A body that is not JSON goes as it is: the server says what is wrong with it.
 AffinityProxy::Prompt AffinityProxy::prompt_of(std::string_view body, std::string_view tenant) {
     Prompt prompt;
     if (!affine_ && !changes_any_ && body.find("\"spolia\"") == body.npos) return prompt;
     Result<ByteRange> root = json_document(body);
     if (!root.ok() || json_kind(body, *root) != '{') return prompt;
-    const std::string salt =
-        config_.cache_salt ? tenant_cache_salt(tenant, config_.salt_secret) : "";
-    prompt.body = editor_.edit(body, *root, salt);
+    prompt.body = editor_.edit(body, *root, salt_of(body, *root, tenant));
     if (!affine_) return prompt;
     if (prompt.body) {
         body = *prompt.body;

@@ -42,6 +42,8 @@ private:
     HttpResponse switch_draining(const HttpRequest& request, std::string_view tenant);
     HttpResponse warm_up(const HttpRequest& request, std::string_view tenant);
     Prompt prompt_of(std::string_view body, std::string_view tenant);
+    // Empty: what there is stays.
+    std::string salt_of(std::string_view body, ByteRange root, std::string_view tenant) const;
 
     const UpstreamConfig config_;
     const bool affine_;

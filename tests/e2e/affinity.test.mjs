@@ -114,6 +114,9 @@ test('tenants share no cache', async (t) => {
   assert.match(salt, /^[0-9a-f]{32}$/);
   const own = chat(kRules, 'Who?', { cache_salt: 'own' });
   assert.equal(cachedOf(await server.post('/v1/chat/completions', own, { key: 'KEY-A' })), 0);
+  const { cache_salt: ownSalt } = stubs[0].requests[1].body;
+  assert.match(ownSalt, /^[0-9a-f]{32}$/);
+  assert.notEqual(ownSalt, salt);
   const drain = await server.ask('POST', `/v1/upstreams/${stubs[0].name}/drain`, undefined, {
     key: 'KEY-A',
   });

@@ -150,6 +150,20 @@ TEST(AffinityProxyTest, TenantsGetTheirOwnSalts) {
     };
     EXPECT_EQ(salt("a"), salt("a"));
     EXPECT_NE(salt("a"), salt("b"));
+
+    // A client that knows another tenant's salt, or gives several, gains nothing by it.
+    const auto salted = [&](const std::string& members, std::string_view tenant) {
+        HttpRequest given = prompt;
+        given.body.insert(1, members);
+        return forward_of(*proxy, given, tenant).body.value_or(given.body);
+    };
+    const std::string of_a = Json::parse(salted(R"("cache_salt":"x",)", "a"))["cache_salt"];
+    EXPECT_NE(of_a, salt("a"));
+    EXPECT_NE(of_a, Json::parse(salted(R"("cache_salt":"x",)", "b"))["cache_salt"]);
+    const std::string twice = salted(R"("cache_salt":"y","cache_salt":"x",)", "a");
+    EXPECT_EQ(twice.find("\"y\""), twice.npos);
+    EXPECT_EQ(Json::parse(twice)["cache_salt"], of_a);
+    EXPECT_EQ(Json::parse(salted(R"("cache_salt":7,)", "a"))["cache_salt"], 7);
 }
 
 TEST(AffinityProxyTest, WhatIsNoJsonIsForwardedAsItIs) {
