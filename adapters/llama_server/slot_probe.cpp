@@ -1,31 +1,12 @@
 #include "adapters/llama_server/slot_probe.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <string>
-#include <system_error>
 #include <vector>
-
-#include "index/whole_file.h"
 
 namespace spolia {
 namespace {
-
-struct Removed {
-    std::filesystem::path path;
-    ~Removed() {
-        std::error_code ignored;
-        std::filesystem::remove(path, ignored);
-    }
-};
-
-// Names that no other spolia on this machine has.
-std::string probe_name(std::string_view what) {
-    return "spolia-" + std::to_string(getpid()) + "-probe-" + std::string(what) + ".bin";
-}
 
 Error no_such_form(const std::string& what) { return {ErrorCode::kUnsupported, what}; }
 
@@ -122,35 +103,23 @@ Status check_forgets(const LlamaServerClient& server, const SlotProbe& probe) {
 }  // namespace
 
 Result<SlotFileForm> probe_slots(const LlamaServerClient& server, const SlotProbe& probe) {
-    const std::string saved_name = probe_name("saved");
-    const Removed saved_file{probe.directory / saved_name};
-    const auto needs_flag = [&](const Error& error) {
-        return Error{error.code, error.message + "; start it with --slot-save-path " +
-                                     probe.directory.string() + "/"};
-    };
     // Costs nothing where the server has no slots to save.
     if (const Status erased = server.erase_slot(probe.slot); !erased) {
-        return needs_flag(erased.error());
+        return Error{erased.error().code, erased.error().message +
+                                              "; start it with --slot-save-path " +
+                                              probe.folder.path().string() + "/"};
     }
     if (const auto computed = server.complete(probe.slot, probe.tokens); !computed) {
         return computed.error();
     }
-    if (const Status saved = server.save_slot(probe.slot, saved_name); !saved) {
-        return needs_flag(saved.error());
-    }
-    const std::optional<std::string> saved = read_whole_file(saved_file.path);
-    if (!saved) {
-        return Error{ErrorCode::kNotFound,
-                     "llama-server did not save its slot in " + probe.directory.string() +
-                         "; give spolia's --slot-dir and the server's --slot-save-path the same "
-                         "folder, which both may read and write"};
-    }
+    const Result<std::string> saved = probe.folder.save(server, probe.slot);
+    if (!saved) return saved.error();
     const Result<SlotFile> file = check_saved(*saved, probe.layout, probe.tokens);
     if (!file) return file.error();
     if (Status same = check_rows(probe, *saved, *file); !same) return same.error();
 
-    const std::string own_name = probe_name("own");
-    SlotFileWriter writer(probe.directory / own_name, probe.layout, file->form());
+    const std::string own_name = probe.folder.new_name("probe");
+    SlotFileWriter writer(probe.folder / own_name, probe.layout, file->form());
     Status step = write_copy(writer, *saved, *file, probe.layout, probe.tokens);
     if (step) step = server.erase_slot(probe.slot);
     if (step) step = check_restored(server, probe.slot, own_name, probe.tokens);

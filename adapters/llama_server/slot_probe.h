@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <span>
 
 #include "adapters/llama_server/server_client.h"
 #include "adapters/llama_server/slot_file.h"
+#include "adapters/llama_server/slot_folder.h"
 #include "index/result.h"
 #include "index/token.h"
 #include "reuse/kv_layout.h"
@@ -15,7 +15,7 @@ namespace spolia {
 
 // What the server is asked, and what must come out of it.
 struct SlotProbe {
-    std::filesystem::path directory;  // the server's --slot-save-path
+    SlotFolder& folder;
     KvLayout layout;
     std::span<const Token> tokens;  // a few, of the model's vocabulary
     int32_t slot = 0;               // idle

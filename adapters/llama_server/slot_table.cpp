@@ -13,6 +13,15 @@ int32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
     return static_cast<int32_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
+// Has a waiting thread look whether it is to stop. The lock is taken so that it can't do so just
+// before it waits.
+auto waking(Mutex& mutex, CondVar& changed) {
+    return [&mutex, &changed] {
+        { const MutexLock lock(mutex); }
+        changed.notify_all();
+    };
+}
+
 }  // namespace
 
 SlotLease::SlotLease(SlotTable& table, int32_t slot, std::string tenant, int32_t n_held,
@@ -37,10 +46,21 @@ SlotLease::~SlotLease() {
     if (table_ != nullptr) table_->give_back(*this);
 }
 
+bool SlotLease::begin_fill() { return table_->begin_fill(slot_); }
+
 void SlotLease::settle(std::vector<Token> prompt, int32_t n_exact) {
     prompt_ = std::move(prompt);
     n_exact_ = n_exact;
     settled_ = true;
+}
+
+void SlotLease::settle_unseen() { settle({}, 0); }
+
+SlotChoice::SlotChoice(SlotChoice&& other) noexcept
+    : table_(std::exchange(other.table_, nullptr)) {}
+
+SlotChoice::~SlotChoice() {
+    if (table_ != nullptr) table_->end_choice();
 }
 
 int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string& whose) const {
@@ -49,20 +69,20 @@ int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string
 
 // Composed rows go whatever the prompt is: the server may keep in memory what a slot held before.
 bool SlotTable::Slot::must_clear(const std::string& whose) const {
-    return !known || tenant != whose || static_cast<size_t>(n_exact) < tokens.size();
+    return composed || mixed || tenant != whose;
 }
 
 SlotTable::SlotTable(int32_t n_slots) : slots_(static_cast<size_t>(n_slots)) {}
 
 SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
+    if (others_choose(tenant)) return nullptr;
     // A few tokens that all prompts begin with are no reason to lose what else a slot holds.
     const auto n_least = static_cast<int32_t>(prompt.size() / kShareLeast);
     Slot* best = nullptr;
     int32_t best_held = -1;
     for (Slot& slot : slots_) {
         if (slot.taken) continue;
-        const bool unseen = prompt.empty() && slot.known && slot.tokens.empty() &&
-                            slot.tenant == tenant && slot.used > 0;
+        const bool unseen = prompt.empty() && slot.tokens.empty() && !slot.must_clear(tenant);
         const int32_t found = unseen ? 1 : slot.n_held(prompt, tenant);
         const int32_t n_held = found > n_least ? found : 0;
         if (n_held > best_held || (n_held == best_held && slot.used < best->used)) {
@@ -73,23 +93,59 @@ SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::
     return best;
 }
 
+SlotLease SlotTable::lease(Slot& slot, std::span<const Token> prompt, std::string tenant) {
+    const int32_t n_held = slot.n_held(prompt, tenant);
+    const bool must_clear = slot.must_clear(tenant);
+    slot.taken = true;
+    slot.mixed = slot.mixed || slot.tenant != tenant;
+    return SlotLease(*this, static_cast<int32_t>(&slot - slots_.data()), std::move(tenant), n_held,
+                     must_clear);
+}
+
 std::optional<SlotLease> SlotTable::take(std::span<const Token> prompt, std::string tenant,
-                                         std::chrono::steady_clock::time_point deadline) {
+                                         Time deadline, const std::stop_token& stop) {
+    const std::stop_callback wake(stop, waking(mutex_, changed_));
     const MutexLock lock(mutex_);
     Slot* slot = best_idle(prompt, tenant);
     ++n_waiting_;
-    bool in_time = true;
-    while (slot == nullptr && in_time) {
-        in_time = idle_.wait_until(mutex_, deadline);
+    for (bool in_time = true; slot == nullptr && in_time && !stop.stop_requested();) {
+        in_time = changed_.wait_until(mutex_, deadline);
         slot = best_idle(prompt, tenant);
     }
     --n_waiting_;
     if (slot == nullptr) return std::nullopt;
-    slot->taken = true;
-    const int32_t n_held = slot->n_held(prompt, tenant);
-    const bool must_clear = slot->must_clear(tenant);
-    return SlotLease(*this, static_cast<int32_t>(slot - slots_.data()), std::move(tenant), n_held,
-                     must_clear);
+    return lease(*slot, prompt, std::move(tenant));
+}
+
+std::optional<SlotChoice> SlotTable::choose(const std::string& tenant, Time deadline,
+                                            const std::stop_token& stop) {
+    const std::stop_callback wake(stop, waking(mutex_, changed_));
+    const MutexLock lock(mutex_);
+    for (bool in_time = true; others_choose(tenant) && in_time && !stop.stop_requested();) {
+        in_time = changed_.wait_until(mutex_, deadline);
+    }
+    if (others_choose(tenant)) return std::nullopt;
+    choosing_ = tenant;
+    ++n_choices_;
+    return SlotChoice(*this);
+}
+
+Result<std::optional<SlotLease>> SlotTable::take_unclean(std::string tenant, Time deadline,
+                                                         const std::stop_token& stop) {
+    const std::stop_callback wake(stop, waking(mutex_, changed_));
+    const MutexLock lock(mutex_);
+    for (bool in_time = true;;) {
+        bool busy = false;
+        for (Slot& slot : slots_) {
+            if (!slot.must_clear(tenant)) continue;
+            if (!slot.taken) return std::optional(lease(slot, {}, std::move(tenant)));
+            busy = true;
+        }
+        if (!busy) return std::optional<SlotLease>();
+        if (stop.stop_requested()) return Error{ErrorCode::kCancelled, "nobody waits any more"};
+        if (!in_time) return Error{ErrorCode::kOverloaded, "slots that must be cleared are busy"};
+        in_time = changed_.wait_until(mutex_, deadline);
+    }
 }
 
 int32_t SlotTable::n_taken() const {
@@ -105,9 +161,16 @@ int32_t SlotTable::n_waiting() const {
 void SlotTable::forget_all() {
     const MutexLock lock(mutex_);
     for (Slot& slot : slots_) {
-        slot.known = false;
+        slot.composed = true;
         slot.tokens.clear();
     }
+}
+
+bool SlotTable::begin_fill(int32_t slot) {
+    const MutexLock lock(mutex_);
+    if (n_choices_ > 0) return false;
+    slots_[static_cast<size_t>(slot)].composed = true;
+    return true;
 }
 
 void SlotTable::give_back(SlotLease& lease) {
@@ -119,9 +182,23 @@ void SlotTable::give_back(SlotLease& lease) {
         slot.tenant = std::move(lease.tenant_);
         slot.tokens = std::move(lease.prompt_);
         slot.n_exact = lease.n_exact_;
-        slot.known = lease.settled_;
+        slot.composed = !lease.settled_ || static_cast<size_t>(slot.n_exact) < slot.tokens.size();
+        slot.mixed = false;
     }
-    idle_.notify_all();
+    changed_.notify_all();
+}
+
+// Any slot may have been taken.
+void SlotTable::end_choice() {
+    {
+        const MutexLock lock(mutex_);
+        --n_choices_;
+        for (Slot& slot : slots_) {
+            slot.tokens.clear();
+            slot.mixed = slot.mixed || slot.tenant != choosing_;
+        }
+    }
+    changed_.notify_all();
 }
 
 }  // namespace spolia

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "index/result.h"
 #include "index/thread_annotations.h"
 #include "index/token.h"
 
@@ -26,14 +28,19 @@ public:
     // Leading tokens of the prompt whose exact rows the slot held, for the same tenant, when it was
     // taken.
     int32_t n_held() const { return n_held_; }
-    // The slot holds what must not become this prompt's cached prefix: composed rows, another
-    // tenant's (which how long an answer takes would tell of), or nobody knows what.
+    // When it was taken, the slot might hold what must not become this prompt's cached prefix:
+    // composed rows, or another tenant's (which how long an answer takes would tell of).
     bool must_clear() const { return must_clear_; }
+
+    // From here on the slot may hold composed rows. False, and it does not, while the server
+    // chooses slots for others.
+    bool begin_fill();
     // When it is given back, the slot may hold this prompt; the first rows of it, if so, exactly.
     // The last call counts; without any, nobody knows what it holds.
     void settle(std::vector<Token> prompt, int32_t n_exact);
-    // The same of a prompt that the server computed and whose tokens are not known.
-    void settle_unseen() { settled_ = true; }
+    // The same where it holds nothing, or what the server computed for this tenant and whose tokens
+    // are not known.
+    void settle_unseen();
 
 private:
     friend class SlotTable;
@@ -49,45 +56,83 @@ private:
     bool settled_ = false;
 };
 
+// A request of which the server says which slot it takes. Until this goes nothing is composed into
+// slots, and those of other tenants are not given out.
+class SlotChoice {
+public:
+    SlotChoice(SlotChoice&& other) noexcept;
+    SlotChoice& operator=(SlotChoice&&) = delete;
+    ~SlotChoice();
+
+private:
+    friend class SlotTable;
+    explicit SlotChoice(SlotTable& table) : table_(&table) {}
+
+    SlotTable* table_;
+};
+
 // Which slots of a llama-server are taken by requests of ours, and what the others were last given.
-// Outlives its leases. Thread-safe.
+// Outlives its leases and choices. Thread-safe.
 class SlotTable {
 public:
+    using Time = std::chrono::steady_clock::time_point;
+
     explicit SlotTable(int32_t n_slots);
 
     // The idle slot that holds most exact rows of the prompt's beginning for this tenant; where
-    // several hold as much, the one that was longest idle. Waits for one until the deadline.
-    std::optional<SlotLease> take(std::span<const Token> prompt, std::string tenant,
-                                  std::chrono::steady_clock::time_point deadline) EXCLUDES(mutex_);
+    // several hold as much, the one that was longest idle. Waits for one until the deadline, or a
+    // stop.
+    std::optional<SlotLease> take(std::span<const Token> prompt, std::string tenant, Time deadline,
+                                  const std::stop_token& stop = {}) EXCLUDES(mutex_);
+
+    // Announces a request for which the server chooses; waits for those of other tenants. Before it
+    // is sent, take_unclean() has to have brought nothing more.
+    std::optional<SlotChoice> choose(const std::string& tenant, Time deadline,
+                                     const std::stop_token& stop = {}) EXCLUDES(mutex_);
+    // A slot that must be cleared for the tenant, idle: waits for those that are busy. Nothing
+    // where there is none any more; kOverloaded at the deadline, kCancelled after a stop.
+    Result<std::optional<SlotLease>> take_unclean(std::string tenant, Time deadline,
+                                                  const std::stop_token& stop = {})
+        EXCLUDES(mutex_);
 
     int32_t n_taken() const EXCLUDES(mutex_);
     // Requests that wait in take().
     int32_t n_waiting() const EXCLUDES(mutex_);
-    // Something else may have taken slots: nobody knows what they hold.
+    // Something else may have filled slots: nobody knows what they hold.
     void forget_all() EXCLUDES(mutex_);
 
 private:
     friend class SlotLease;
+    friend class SlotChoice;
     struct Slot {
         bool taken = false;
-        bool known = false;  // what it holds: `tokens`, or, without any, something of the tenant's
-        uint64_t used = 0;   // when it was last given back, in uses
+        uint64_t used = 0;  // when it was last given back, in uses
         std::string tenant;
-        std::vector<Token> tokens;
-        int32_t n_exact = 0;  // of the tokens, those whose rows are exact
+        std::vector<Token> tokens;  // none: nobody knows
+        int32_t n_exact = 0;        // of the tokens, those whose rows are exact
+        bool composed = true;       // may hold composed rows: at first, of one who was here before
+        bool mixed = false;         // may hold rows of another tenant as well
 
         int32_t n_held(std::span<const Token> prompt, const std::string& whose) const;
         bool must_clear(const std::string& whose) const;
     };
 
     Slot* best_idle(std::span<const Token> prompt, const std::string& tenant) REQUIRES(mutex_);
+    bool others_choose(const std::string& tenant) const REQUIRES(mutex_) {
+        return n_choices_ > 0 && choosing_ != tenant;
+    }
+    SlotLease lease(Slot& slot, std::span<const Token> prompt, std::string tenant) REQUIRES(mutex_);
+    bool begin_fill(int32_t slot) EXCLUDES(mutex_);
     void give_back(SlotLease& lease) EXCLUDES(mutex_);
+    void end_choice() EXCLUDES(mutex_);
 
     mutable Mutex mutex_;
-    CondVar idle_;
+    CondVar changed_;
     std::vector<Slot> slots_ GUARDED_BY(mutex_);
     uint64_t uses_ GUARDED_BY(mutex_) = 0;
     int32_t n_waiting_ GUARDED_BY(mutex_) = 0;
+    int32_t n_choices_ GUARDED_BY(mutex_) = 0;
+    std::string choosing_ GUARDED_BY(mutex_);  // the tenant of all choices
 };
 
 }  // namespace spolia

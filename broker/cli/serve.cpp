@@ -1,15 +1,18 @@
 #include <semaphore.h>
+#include <sys/resource.h>
 
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -26,6 +29,7 @@
 #include "broker/proxy/open_proxy.h"
 #include "broker/proxy/server_call.h"
 #include "broker/rag/collection_service.h"
+#include "index/thread_annotations.h"
 
 namespace spolia {
 namespace {
@@ -75,31 +79,58 @@ private:
     static inline sem_t taken_;
 };
 
-// While the model loads there is nothing to finish, and a second signal means at once: both end the
-// process here. Otherwise the first one is what `stop` waits for.
-void watch_signals(std::promise<void>& stop, const std::atomic<bool>& loaded) {
-    StopSignals::wait();
-    if (!loaded) std::_Exit(kExitFailure);
-    stop.set_value();
-    StopSignals::wait();
-    std::_Exit(kExitFailure);
-}
+// What a signal does. The thread that waits for signals ends with the process only, and may outlive
+// the call that starts it.
+class StopRequest {
+public:
+    static StopRequest& watch() {
+        static StopRequest stop;
+        StopSignals::take();
+        // Clients that went away and files that may not grow are errors of their writes.
+        std::signal(SIGPIPE, SIG_IGN);
+        std::signal(SIGXFSZ, SIG_IGN);
+        std::thread([] { stop.run(); }).detach();
+        return stop;
+    }
 
-// The watching thread ends with the process only, and may outlive the call that starts it.
-struct StopRequest {
-    std::promise<void> promise;
-    std::atomic<bool> loaded = false;
+    // Loading a model can't be stopped: until then the first signal does this on a thread of its
+    // own, and ends the process.
+    void while_loading(std::function<int()> finish) EXCLUDES(mutex_) {
+        const MutexLock lock(mutex_);
+        finish_loading_ = std::move(finish);
+    }
+    // From here on somebody waits. Does not return where a signal was there before.
+    void loaded() EXCLUDES(mutex_) {
+        const MutexLock lock(mutex_);
+        while (signalled_) never_.wait(mutex_);
+        finish_loading_ = nullptr;
+    }
+    void wait() { stopped_.get_future().wait(); }
+
+private:
+    // A second signal means at once.
+    void run() EXCLUDES(mutex_) {
+        StopSignals::wait();
+        {
+            const MutexLock lock(mutex_);
+            if (finish_loading_ != nullptr) {
+                signalled_ = true;
+                std::thread([finish = finish_loading_] { std::_Exit(finish()); }).detach();
+            } else {
+                stopped_.set_value();
+            }
+        }
+        StopSignals::wait();
+        std::_Exit(kExitFailure);
+    }
+
+    std::promise<void> stopped_;
+    Mutex mutex_;
+    CondVar never_;
+    bool signalled_ GUARDED_BY(mutex_) = false;
+    // There is nothing to finish before there is a server.
+    std::function<int()> finish_loading_ GUARDED_BY(mutex_) = [] { return kExitFailure; };
 };
-
-StopRequest& watch_for_stop() {
-    static StopRequest stop;
-    StopSignals::take();
-    // Clients that went away and files that may not grow are errors of their writes.
-    std::signal(SIGPIPE, SIG_IGN);
-    std::signal(SIGXFSZ, SIG_IGN);
-    std::thread([] { watch_signals(stop.promise, stop.loaded); }).detach();
-    return stop;
-}
 
 void stop_server(HttpServer& server, Router& router, const ServerConfig& config) {
     log_event(LogLevel::kInfo, "stopping", {{"grace_ms", int64_t{config.stop_grace_ms}}});
@@ -107,105 +138,135 @@ void stop_server(HttpServer& server, Router& router, const ServerConfig& config)
     router.detach();
 }
 
-// Without a model of its own: only what others answer.
-int serve_upstreams(const Config& config, Proxy& proxy) {
-    StopRequest& stop = watch_for_stop();
-    Router router(config);
-    router.attach_proxy(proxy);
-    Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
-    if (!server.ok()) return fail(server.error());
-    stop.loaded = true;
-    log_event(LogLevel::kInfo, "ready",
-              {{"upstreams", static_cast<int64_t>(config.upstream.urls.size())},
-               {"host", config.server.host},
-               {"port", int64_t{(*server)->port()}}});
-    stop.promise.get_future().wait();
-    stop_server(**server, router, config.server);
-    return kExitOk;
+// Connections take most of a process's files.
+void raise_file_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int serve_model(Config config, Proxy* proxy) {
-    const Result<std::filesystem::path> model = model_or_sample(config.model.path);
-    if (!model.ok()) return fail(model.error());
-    config.model.path = *model;
-    // Loading goes on behind the open port; what can be told at once is told before.
-    for (const std::filesystem::path& file : {*model, config.embedding.model}) {
-        if (file.empty()) continue;
-        const Status whole = LlamaModel::check_file(file.string());
-        if (!whole.ok()) return fail(whole.error());
-    }
-    StopRequest& stop = watch_for_stop();
+// What is behind the open port, once it is there. Members end before those that they use.
+struct Backend {
+    LocalStack local;
+    std::unique_ptr<LlamaServerProxy> proxy;
+    std::optional<CollectionService> collections;
+};
 
+Status add_collections(const Config& config, Router& router, Backend& backend) {
+    Result<std::unique_ptr<TextEmbedder>> embedder =
+        open_chosen_embedder(config.embedding, EmbedderUse::kServe);
+    if (!embedder.ok()) return embedder.error();
+    backend.collections.emplace(collections_folder(config.cache.directory), *std::move(embedder));
+    router.attach_collections(*backend.collections);
+    return {};
+}
+
+Status load_model(const Config& config, Router& router, Backend& backend) {
+    Result<LocalStack> stack = open_local_stack(config);
+    if (!stack.ok()) return stack.error();
+    backend.local = *std::move(stack);
+    if (Status added = add_collections(config, router, backend); !added) return added;
+    router.attach(*backend.local.service);
+    return {};
+}
+
+// Once the llama-server has said which model it has, this is loaded, and prompts are put into its
+// slots. Until then, and where that can't be, its requests just pass.
+Status load_llama_server(const Config& config, const ServerCall& call, const ServerProps& props,
+                         Router& router, Backend& backend) {
+    Result<LlamaServerStack> stack = open_llama_server_stack(config, call, props);
+    if (!stack.ok()) return stack.error();
+    backend.local = std::move(stack->local);
+    backend.proxy = std::move(stack->proxy);
+    if (Status added = add_collections(config, router, backend); !added) return added;
+    if (backend.local.service) router.attach(*backend.local.service);
+    router.attach_proxy(*backend.proxy);
+    return {};
+}
+
+Status load_behind(const Config& config, const std::optional<ServerCall>& call, Router& router,
+                   Backend& backend) {
+    if (call) {
+        const Result<ServerProps> props = await_props(*call);
+        if (props) return load_llama_server(config, *call, *props, router, backend);
+        if (config.upstream.kind == UpstreamKind::kLlamaServer) {
+            log_event(LogLevel::kWarning,
+                      "all prompts are left to the upstream: " + props.error().message);
+            return {};
+        }
+    }
+    const bool forwards_only = !config.upstream.urls.empty() && config.model.path.empty();
+    return forwards_only ? Status() : load_model(config, router, backend);
+}
+
+// Loading goes on behind the open port; what can be told at once is told before.
+Status check_files(const Config& config) {
+    for (const std::filesystem::path& file : {config.model.path, config.embedding.model}) {
+        if (file.empty()) continue;
+        if (Status whole = LlamaModel::check_file(file.string()); !whole) return whole;
+    }
+    return {};
+}
+
+// `proxy`: nothing where no upstream is configured.
+int serve(const Config& config, Proxy* proxy, const std::optional<ServerCall>& call,
+          std::stop_source& calls) {
+    if (Status whole = check_files(config); !whole) return fail(whole.error());
+    StopRequest& stop = StopRequest::watch();
     Router router(config);
     if (proxy != nullptr) router.attach_proxy(*proxy);
     Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
     if (!server.ok()) return fail(server.error());
     const int64_t port = (*server)->port();
-    log_event(LogLevel::kInfo, "listening; the model is loading",
-              {{"host", config.server.host}, {"port", port}});
-
-    Result<std::unique_ptr<TextEmbedder>> embedder =
-        open_chosen_embedder(config.embedding, EmbedderUse::kServe);
-    if (!embedder.ok()) return fail(embedder.error());
-    Result<LocalStack> stack = open_local_stack(config);
-    if (!stack.ok()) return fail(stack.error());
-    // Ends before the service that its requests are for.
-    CollectionService collections(collections_folder(config.cache.directory), *std::move(embedder));
-    router.attach_collections(collections);
-    router.attach(*stack->service);
-    stop.loaded = true;
-    log_event(
-        LogLevel::kInfo, "ready",
-        {{"model", stack->service->model().name}, {"host", config.server.host}, {"port", port}});
-    stop.promise.get_future().wait();
-    stop_server(**server, router, config.server);
-    return kExitOk;
-}
-
-// In front of a llama-server. Its requests pass from the start; once it has said which model it
-// has, this is loaded, and prompts are put into its slots.
-int serve_llama_server(const Config& config, Proxy& pass_through) {
-    const Result<ServerCall> call = open_server_call(config.upstream);
-    if (!call.ok()) return fail(call.error());
-    StopRequest& stop = watch_for_stop();
-    Router router(config);
-    router.attach_proxy(pass_through);
-    Result<std::unique_ptr<HttpServer>> server = HttpServer::start(config.server, router);
-    if (!server.ok()) return fail(server.error());
-    stop.loaded = true;
-    std::future<void> stopped = stop.promise.get_future();
-    const int64_t port = (*server)->port();
-    log_event(LogLevel::kInfo, "listening; waiting for the llama-server to say what it has",
-              {{"host", config.server.host}, {"port", port}});
-
-    Result<LlamaServerStack> stack = open_llama_server_stack(config, *call, stopped);
-    std::optional<CollectionService> collections;
-    if (stack.ok()) {
-        Result<std::unique_ptr<TextEmbedder>> embedder =
-            open_chosen_embedder(config.embedding, EmbedderUse::kServe);
-        if (!embedder.ok()) return fail(embedder.error());
-        collections.emplace(collections_folder(config.cache.directory), *std::move(embedder));
-        router.attach_collections(*collections);
-        if (stack->local.service) router.attach(*stack->local.service);
-        router.attach_proxy(*stack->proxy);
-    } else {
-        log_event(LogLevel::kWarning,
-                  "all prompts are left to the llama-server: " + stack.error().message);
+    // Others answer already: what they are asked is to be finished.
+    if (proxy != nullptr) {
+        stop.while_loading([&] {
+            stop_server(**server, router, config.server);
+            return kExitOk;
+        });
     }
-    log_event(LogLevel::kInfo, "ready", {{"host", config.server.host}, {"port", port}});
-    stopped.wait();
+    log_event(LogLevel::kInfo, "listening", {{"host", config.server.host}, {"port", port}});
+
+    Backend backend;
+    const Status loaded = load_behind(config, call, router, backend);
+    stop.loaded();
+    if (!loaded) {
+        server->reset();
+        return fail(loaded.error());
+    }
+    log_event(LogLevel::kInfo, "ready",
+              {{"model", backend.local.service ? backend.local.service->model().name : ""},
+               {"upstreams", static_cast<int64_t>(config.upstream.urls.size())},
+               {"host", config.server.host},
+               {"port", port}});
+    stop.wait();
     stop_server(**server, router, config.server);
+    calls.request_stop();
     return kExitOk;
 }
 
-int serve(const Config& config) {
+int serve(Config config) {
     start_log(config.log.format, config.log.level);
-    if (config.upstream.urls.empty()) return serve_model(config, nullptr);
-    const Result<std::unique_ptr<Proxy>> proxy = open_proxy(config.upstream);
-    if (!proxy.ok()) return fail(proxy.error());
-    if (is_llama_server(config.upstream)) return serve_llama_server(config, **proxy);
-    if (config.model.path.empty()) return serve_upstreams(config, **proxy);
-    return serve_model(config, proxy->get());
+    raise_file_limit();
+    std::stop_source calls;  // ends those that wait for an upstream's answer
+    std::unique_ptr<Proxy> proxy;
+    std::optional<ServerCall> call;
+    if (config.upstream.urls.empty()) {
+        const Result<std::filesystem::path> model = model_or_sample(config.model.path);
+        if (!model.ok()) return fail(model.error());
+        config.model.path = *model;
+    } else {
+        Result<std::unique_ptr<Proxy>> opened = open_proxy(config.upstream);
+        if (!opened.ok()) return fail(opened.error());
+        proxy = *std::move(opened);
+        if (may_be_llama_server(config.upstream)) {
+            Result<ServerCall> opened_call = open_server_call(config.upstream, calls.get_token());
+            if (!opened_call.ok()) return fail(opened_call.error());
+            call = *std::move(opened_call);
+        }
+    }
+    return serve(config, proxy.get(), call, calls);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ Reply handle_put_chunks(const HandlerContext& context) {
     if (!put.ok()) return error_response(put.error());
     const std::string salt = tenant_salt(context.tenant, put->cache_salt);
     Deferred deferred;
-    deferred.start = [&service = context.service, salt,
-                      put = std::move(*put)](std::function<void(ReadyReply)> finish) {
+    deferred.start = [&service = context.service, salt, put = std::move(*put)](
+                         Deferred::Finish finish, const std::stop_token&) {
         const auto gathering = std::make_shared<PutGathering>(put.texts.size(), std::move(finish));
         for (size_t i = 0; i < put.texts.size(); ++i) {
             service.put_chunk(salt, put.name, put.texts[i],

@@ -1,15 +1,17 @@
 #include "broker/http/client.h"
 
 #include <array>
+#include <exception>
 #include <future>
 #include <memory>
-#include <thread>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
+#include "broker/http/name_lookup.h"
 #include "broker/http/url.h"
 
 namespace spolia {
@@ -24,39 +26,31 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-// The system's look-up of a name can't be ended, and may take as long as it likes: it is left to a
-// thread that outlives this call where it does.
 std::vector<tcp::endpoint> resolve(const std::string& host, uint16_t port,
                                    Clock::time_point deadline, error_code& error) {
-    if (const auto address = asio::ip::make_address(host, error); !error) {
-        return {tcp::endpoint(address, port)};
-    }
-    using Found = std::pair<std::vector<tcp::endpoint>, error_code>;
-    const auto promise = std::make_shared<std::promise<Found>>();
-    std::thread([promise, host, port] {
-        asio::io_context context;
-        Found found;
-        for (const auto& each :
-             tcp::resolver(context).resolve(host, std::to_string(port), found.second)) {
-            found.first.push_back(each.endpoint());
-        }
+    const auto promise = std::make_shared<std::promise<FoundAddresses>>();
+    std::make_shared<NameLookup>(host, port)->ask([promise](FoundAddresses found) {
         promise->set_value(std::move(found));
-    }).detach();
-    std::future<Found> future = promise->get_future();
+    });
+    std::future<FoundAddresses> future = promise->get_future();
     if (future.wait_until(deadline) != std::future_status::ready) {
         error = asio::error::timed_out;
         return {};
     }
-    Found found = future.get();
-    error = found.second;
-    return std::move(found.first);
+    FoundAddresses found = future.get();
+    error = found.error;
+    return std::move(found.endpoints);
 }
 
 // One exchange with a server. Each step does nothing once one has failed, or the deadline is over.
 class Connection {
 public:
-    Connection(const std::string& host, uint16_t port, std::chrono::milliseconds timeout)
-        : where_(authority_of(host, port)), deadline_(Clock::now() + timeout), stream_(context_) {
+    Connection(const std::string& host, uint16_t port, std::chrono::milliseconds timeout,
+               const std::stop_token& stop)
+        : where_(authority_of(host, port)),
+          deadline_(Clock::now() + timeout),
+          stop_(stop),
+          stream_(context_) {
         const std::vector<tcp::endpoint> found = resolve(host, port, deadline_, error_);
         await([&](auto done) { stream_.async_connect(found, done); });
         if (!error_) stream_.socket().set_option(tcp::no_delay(true), error_);
@@ -94,7 +88,8 @@ public:
 
     bool ok() const { return !error_; }
     Error failure() const {
-        return {ErrorCode::kIo, "no answer from " + where_ + ": " + error_.message()};
+        return {stop_.stop_requested() ? ErrorCode::kCancelled : ErrorCode::kIo,
+                "no answer from " + where_ + ": " + error_.message()};
     }
 
 private:
@@ -106,12 +101,15 @@ private:
         stream_.expires_at(deadline_);
         start([this](const error_code& error, const auto&...) { error_ = error; });
         context_.restart();
+        const std::stop_callback cancel(
+            stop_, [this] { asio::post(context_, [this] { stream_.cancel(); }); });
         context_.run();
     }
 
     asio::io_context context_;
     const std::string where_;
     Clock::time_point deadline_;
+    const std::stop_token& stop_;
     boost::beast::tcp_stream stream_;
     flat_buffer buffer_;
     error_code error_;
@@ -157,9 +155,14 @@ void HttpClient::set_bearer(const std::string& key) {
     if (!key.empty()) set_header("Authorization", "Bearer " + key);
 }
 
+// Asio throws where the system has no file descriptor or thread left.
+Error HttpClient::no_answer(const std::exception& failure) const {
+    return {ErrorCode::kIo, "no answer from " + authority_of(host_, port_) + ": " + failure.what()};
+}
+
 Result<HttpReply> HttpClient::call(std::string_view method, std::string_view target,
-                                   std::string body) const {
-    Connection connection(host_, port_, timeout_);
+                                   std::string body) const try {
+    Connection connection(host_, port_, timeout_, stop_);
     connection.send(method, target, headers_, std::move(body));
     http::response_parser<http::string_body> parser;
     parser.body_limit(reply_bytes_max_);
@@ -168,11 +171,14 @@ Result<HttpReply> HttpClient::call(std::string_view method, std::string_view tar
     auto& reply = parser.get();
     return HttpReply{static_cast<int>(reply.result_int()), std::move(reply.body()),
                      std::string(reply[http::field::retry_after])};
+} catch (const std::exception& failure) {
+    return no_answer(failure);
 }
 
 Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
-                                     const std::function<bool(std::string_view)>& on_event) const {
-    Connection connection(host_, port_, timeout_);
+                                     const std::function<bool(std::string_view)>& on_event) const
+    try {
+    Connection connection(host_, port_, timeout_, stop_);
     connection.send("POST", target, headers_, std::move(body));
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(reply_bytes_max_);
@@ -199,6 +205,8 @@ Result<HttpReply> HttpClient::stream(std::string_view target, std::string body,
         }
     }
     return reply;
+} catch (const std::exception& failure) {
+    return no_answer(failure);
 }
 
 }  // namespace spolia

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +33,9 @@ public:
     // The same of "Authorization: Bearer KEY"; none for an empty key.
     void set_bearer(const std::string& key);
 
+    // Calls end with kCancelled once this is stopped.
+    void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
+
     // Sends `body` as JSON where it is not empty. Fails with kIo when the server can't be reached,
     // hangs up, has not answered in full when the timeout is over (which finding its address,
     // connecting and sending are part of), or answers more than reply_bytes_max. Any status is a
@@ -45,11 +50,14 @@ public:
                              const std::function<bool(std::string_view data)>& on_event) const;
 
 private:
+    Error no_answer(const std::exception& failure) const;
+
     const std::string host_;
     const uint16_t port_;
     const std::chrono::milliseconds timeout_;
     const uint64_t reply_bytes_max_;
     std::vector<std::pair<std::string, std::string>> headers_;
+    std::stop_token stop_;
 };
 
 }  // namespace spolia

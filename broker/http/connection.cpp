@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <stop_token>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -51,10 +52,11 @@ private:
     bool finished_ = false;
 };
 
-template <class Box>
-struct CloseAtEnd {
-    Box& mailbox;
-    ~CloseAtEnd() { mailbox.close(); }
+// Whoever prepares an answer need not go on once its connection is gone. After the answer nobody
+// listens.
+struct StopAtEnd {
+    std::stop_source source;
+    ~StopAtEnd() { source.request_stop(); }
 };
 
 }  // namespace
@@ -242,7 +244,9 @@ Connection::Awaitable<bool> Connection::answer_deferred(const Deferred& deferred
                                                         RequestParser& parser, Exchange& exchange) {
     const auto mailbox = std::make_shared<Mailbox<ReadyReply>>(stream_.get_executor(), 0);
     const CloseAtEnd<Mailbox<ReadyReply>> close{*mailbox};
-    deferred.start([mailbox](ReadyReply reply) { mailbox->put(std::move(reply), 0); });
+    StopAtEnd gone;
+    deferred.start([mailbox](ReadyReply reply) { mailbox->put(std::move(reply), 0); },
+                   gone.source.get_token());
     auto first = co_await (mailbox->take() || watch_client());
     if (first.index() == 1) co_return false;
     ReadyReply ready = std::move(std::get<0>(first).front());

@@ -11,8 +11,10 @@ Reply answer_from_collections(const HandlerContext& context,
                               std::function<ReadyReply(const HandlerContext&)> answer) {
     Deferred deferred;
     deferred.start = [kept = KeptContext(context), answer = std::move(answer),
-                      &collections = *context.collections](std::function<void(ReadyReply)> finish) {
-        const Status queued = collections.run([kept, answer, finish] {
+                      &collections = *context.collections](const Deferred::Finish& finish,
+                                                           const std::stop_token& gone) {
+        const Status queued = collections.run([kept, answer, finish, gone] {
+            if (gone.stop_requested()) return;
             try {
                 finish(answer(kept.view()));
             } catch (const std::exception& failure) {

@@ -98,4 +98,11 @@ private:
     bool overflowed_ GUARDED_BY(mutex_) = false;
 };
 
+// Of the coroutine that takes from it.
+template <class Box>
+struct CloseAtEnd {
+    Box& mailbox;
+    ~CloseAtEnd() { mailbox.close(); }
+};
+
 }  // namespace spolia

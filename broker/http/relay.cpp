@@ -1,18 +1,18 @@
 #include "broker/http/relay.h"
 
-#include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
-#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "broker/http/body_framing.h"
 #include "broker/http/field_block.h"
+#include "broker/http/relay_heads.h"
 #include "broker/http/unreadable_request.h"
 #include "broker/http/upstream_pool.h"
 
@@ -28,44 +28,11 @@ namespace {
 constexpr size_t kReadBytes = size_t{16} << 10;  // of a response, and its longest header
 constexpr size_t kSendBytes = size_t{16} << 10;  // of a request's body
 constexpr size_t kKeptBytes = 4096;              // of the client's buffer, while it streams
-constexpr std::string_view kLineEnd = "\r\n";
-constexpr std::string_view kLastChunk = "0\r\n\r\n";
-constexpr std::string_view kLastChunkBehind = "\r\n0\r\n\r\n";
 
 auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
-asio::const_buffer bytes_of(std::string_view text) { return {text.data(), text.size()}; }
-
 asio::io_context& context_of(const asio::any_io_executor& executor) {
     return static_cast<asio::io_context&>(asio::query(executor, asio::execution::context));
-}
-
-// Parses [bytes, bytes + size) and moves what is body to the front. Returns its bytes; `n_parsed`
-// says how many of all were parsed.
-template <class Parser>
-size_t gather_body(Parser& parser, char* bytes, size_t size, size_t& n_parsed, error_code& error) {
-    size_t n_body = 0;
-    n_parsed = 0;
-    while (n_parsed < size && !parser.is_done()) {
-        n_parsed += parser.put(asio::const_buffer(bytes + n_parsed, size - n_parsed), error);
-        const std::string_view piece = parser.take_piece();
-        if (!piece.empty()) std::memmove(bytes + n_body, piece.data(), piece.size());
-        n_body += piece.size();
-        if (error) break;
-    }
-    if (error == http::error::need_more) error = {};
-    return n_body;
-}
-
-// What to write for `body`, behind `head`; `line` is for the one in front of a chunk.
-UpstreamConnection::Bytes framed(std::string_view head, std::string_view body, bool chunked,
-                                 bool last, ChunkLine& line) {
-    if (!chunked) return {bytes_of(head), bytes_of(body)};
-    if (body.empty()) return {bytes_of(head), bytes_of(last ? kLastChunk : std::string_view())};
-    char* end = std::to_chars(line.data(), line.data() + line.size(), body.size(), 16).ptr;
-    end = std::copy(kLineEnd.begin(), kLineEnd.end(), end);
-    return {bytes_of(head), asio::const_buffer(line.data(), static_cast<size_t>(end - line.data())),
-            bytes_of(body), bytes_of(last ? kLastChunkBehind : kLineEnd)};
 }
 
 std::string_view what_failed(UpstreamFailure failure) {
@@ -90,37 +57,13 @@ ApiError upstream_error(const std::string& upstream, UpstreamFailure failure) {
 
 }  // namespace
 
-// Of a request whose body is being sent: an upstream that answers before it has read all may never
-// read the rest.
-struct Relay::EarlyAnswer {
-    Relay* relay = nullptr;
-    bool came = false;
-
-    static void watch(const std::shared_ptr<EarlyAnswer>& early, Relay& relay) {
-        early->relay = &relay;
-        relay.connection_->socket().async_wait(
-            asio::ip::tcp::socket::wait_read,
-            asio::bind_executor(relay.client_.socket.get_executor(),
-                                [early](const error_code& error) {
-                                    if (!error && early->relay != nullptr) early->stop_sending();
-                                }));
-    }
-
-    void stop_sending() {
-        came = true;
-        error_code ignored;
-        relay->client_.socket.cancel(ignored);
-        relay->connection_->socket().cancel(ignored);
-    }
-};
-
 Relay::Relay(RelayClient client, HttpRequest& request, Forward forward)
     : client_(client), request_(request), forward_(std::move(forward)) {}
 
 Relay::~Relay() {
     client_.deadline.clear();
     client_.watch.stop();
-    if (early_ != nullptr) early_->relay = nullptr;
+    if (early_ != nullptr) early_->stop();
     if (forward_.watch != nullptr) forward_.watch->on_end(how_it_ended());
 }
 
@@ -168,8 +111,8 @@ Relay::Awaitable<bool> Relay::ask(Upstream& upstream) {
     if (!begun) co_return !client_gone_;
     end_.upstream = upstream.name();
     if (forward_.watch != nullptr) forward_.watch->on_upstream(upstream);
-    if (!request_sent_) co_await send_rest(upstream);
-    if (!client_gone_ && !end_.refusal) {
+    if (!request_sent_ && !failure_) co_await send_rest(upstream);
+    if (!client_gone_ && !end_.refusal && !failure_) {
         release(request_.body);
         release(request_.fields);
         forward_.body.reset();
@@ -182,7 +125,7 @@ Relay::Awaitable<bool> Relay::ask(Upstream& upstream) {
 // Connects and sends the head with what is there of the body.
 Relay::Awaitable<bool> Relay::begin_request(Upstream& upstream) {
     const std::string head = request_head(upstream);
-    Bytes bytes{bytes_of(head), bytes_of(forward_.body ? *forward_.body : request_.body)};
+    WriteBytes bytes{bytes_of(head), bytes_of(forward_.body ? *forward_.body : request_.body)};
     if (!forward_.body && parsed_bytes_ > 0) {
         const std::string_view piece(static_cast<const char*>(client_.buffer.cdata().data()),
                                      piece_bytes_);
@@ -190,6 +133,7 @@ Relay::Awaitable<bool> Relay::begin_request(Upstream& upstream) {
     }
     UpstreamPool& pool = asio::use_service<UpstreamPool>(context_of(client_.socket.get_executor()));
     size_t n_written = 0;
+    bool late = false;
     for (bool idled = true; idled && n_written == 0;) {
         connection_ = pool.take(upstream);
         idled = connection_ != nullptr;
@@ -197,12 +141,13 @@ Relay::Awaitable<bool> Relay::begin_request(Upstream& upstream) {
         if (!idled) connected = co_await connect(upstream);
         if (!connected) co_return false;
         limit_upstream(upstream.config().idle_timeout_ms);
-        co_await connection_->write(bytes, n_written);
+        const error_code error = co_await connection_->write(bytes, n_written);
         if (client_gone_) co_return false;
+        late = error && timed_out_;
     }
-    if (n_written == 0) {
-        fail(UpstreamFailure::kClosed);
-        co_return false;
+    if (late || n_written == 0) {
+        fail(late ? UpstreamFailure::kIdleTimeout : UpstreamFailure::kClosed);
+        co_return n_written > 0;
     }
     client_.buffer.consume(parsed_bytes_);
     request_sent_ = forward_.body || client_.parser.is_done();
@@ -224,38 +169,13 @@ Relay::Awaitable<bool> Relay::connect(Upstream& upstream) {
 }
 
 std::string Relay::request_head(const Upstream& upstream) const {
-    std::string head;
-    head.reserve(request_.fields.size() + 512);
-    const std::string& target = forward_.target ? *forward_.target : request_.target;
-    head.append(request_.method).append(" ").append(upstream.url().path).append(target);
-    head.append(" HTTP/1.1\r\n");
-    append_field(head, "Host", upstream.name());
-    const size_t own = head.size();
-    head.append(request_.fields);
-    if (!forward_.request_headers.empty()) {
-        std::string fields = head.substr(own);
-        for (const auto& [name, value] : forward_.request_headers) erase_field(fields, name);
-        head.replace(own, head.npos, fields);
-    }
-    const auto given = [&](std::string_view name) {
-        return std::ranges::any_of(forward_.request_headers, [&](const auto& header) {
-            return same_field_name(header.first, name);
-        });
-    };
-    for (const auto& [name, value] : forward_.request_headers) append_field(head, name, value);
-    if (!given("authorization")) {
-        const std::string& key = upstream.config().key;
-        if (!key.empty()) {
-            append_field(head, "Authorization", "Bearer " + key);
-        } else if (client_.config.keys.empty() && !request_.authorization.empty()) {
-            append_field(head, "Authorization", request_.authorization);
-        }
-    }
     error_code ignored;
-    const std::string peer = client_.socket.remote_endpoint(ignored).address().to_string();
-    const std::string& others = request_.forwarded_for;
-    append_field(head, "X-Forwarded-For", others.empty() ? peer : others + ", " + peer);
-    return head.append(request_framing()).append(kLineEnd);
+    const std::string framing = request_framing();
+    return upstream_request_head(
+        request_, forward_, upstream,
+        {.peer = client_.socket.remote_endpoint(ignored).address().to_string(),
+         .shares_key = client_.config.keys.empty(),
+         .framing = framing});
 }
 
 std::string Relay::request_framing() const {
@@ -296,13 +216,14 @@ void Relay::refuse_body(error_code error) {
 // The body that is still with the client. Ends early when the upstream answers before that.
 Relay::Awaitable<void> Relay::send_rest(Upstream& upstream) {
     if (client_.parser.expects_continue() && parsed_bytes_ == 0) {
-        const Bytes go_ahead{bytes_of("HTTP/1.1 100 Continue\r\n\r\n")};
+        const WriteBytes go_ahead{bytes_of("HTTP/1.1 100 Continue\r\n\r\n")};
         const bool told = co_await write_client(go_ahead);
         if (!told) co_return;
     }
     if (connection_->is_plain()) {
-        early_ = std::make_shared<EarlyAnswer>();
-        EarlyAnswer::watch(early_, *this);
+        early_ = std::make_shared<EarlyAnswer>(connection_->socket(), client_.socket.get_executor(),
+                                               [this] { stop_sending(); });
+        early_->watch();
     }
     while (!client_.parser.is_done()) {
         const bool read = co_await read_piece();
@@ -311,18 +232,25 @@ Relay::Awaitable<void> Relay::send_rest(Upstream& upstream) {
                                      piece_bytes_);
         size_t n_written = 0;
         limit_upstream(upstream.config().idle_timeout_ms);
-        const Bytes bytes =
+        const WriteBytes bytes =
             framed({}, piece, client_.parser.chunked(), client_.parser.is_done(), line_);
         const error_code error = co_await connection_->write(bytes, n_written);
         client_.buffer.consume(parsed_bytes_);
+        if (error && timed_out_) fail(UpstreamFailure::kIdleTimeout);
         if (error || client_gone_) break;
         request_sent_ = client_.parser.is_done();
     }
-    if (early_ != nullptr) early_->relay = nullptr;
+    if (early_ != nullptr) early_->stop();
     if (client_.buffer.size() == 0 && client_.buffer.capacity() > kKeptBytes) {
         client_.buffer.shrink_to_fit();
     }
     if (!client_gone_ && request_sent_) watch_client();
+}
+
+void Relay::stop_sending() {
+    error_code ignored;
+    client_.socket.cancel(ignored);
+    connection_->socket().cancel(ignored);
 }
 
 // The next piece of the body, or its end.
@@ -336,7 +264,7 @@ Relay::Awaitable<bool> Relay::read_piece() {
         limit_client(client_.config.body_timeout_ms);
         const size_t n_read = co_await client_.socket.async_read_some(
             client_.buffer.prepare(kSendBytes - client_.buffer.size()), result_in(error));
-        if (early_ != nullptr && early_->came) co_return false;
+        if (early_ != nullptr && early_->came()) co_return false;
         if (error) {
             give_up_client();
             co_return false;
@@ -415,30 +343,18 @@ std::string Relay::response_head(ResponseParser& parser) {
                       client_.parser.is_done();
     end_.status = parser.status();
 
-    std::string head;
-    head.reserve(parser.fields().size() + 256);
-    head.append(modern ? "HTTP/1.1 " : "HTTP/1.0 ").append(std::to_string(parser.status()));
-    head.append(" ").append(parser.reason()).append(kLineEnd).append(parser.fields());
-    for (const auto& [name, value] : client_.common_headers) {
-        if (!has_field(parser.fields(), name)) append_field(head, name, value);
-    }
-    for (const auto& [name, value] : added) append_field(head, name, value);
-    if (length && parser.status() != 204) {
-        append_field(head, "Content-Length", std::to_string(*length));
-    }
-    if (chunked_) append_field(head, "Transfer-Encoding", "chunked");
-    if (!end_.keep_alive) {
-        append_field(head, "Connection", "close");
-    } else if (!modern) {
-        append_field(head, "Connection", "keep-alive");
-    }
-    return head.append(kLineEnd);
+    std::optional<uint64_t> size;
+    if (length) size = *length;
+    return client_response_head(
+        parser,
+        {.modern = modern, .chunked = chunked_, .keep_alive = end_.keep_alive, .length = size},
+        client_.common_headers, added);
 }
 
 // Writes at once what a read brought: events must not wait.
 Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& parser,
                                          std::string head) {
-    release(parser.fields());
+    parser.drop_fields();
     for (;;) {
         error_code error;
         size_t n_parsed = 0;
@@ -456,7 +372,7 @@ Relay::Awaitable<void> Relay::relay_body(Upstream& upstream, ResponseParser& par
             if (forward_.watch->changes_body()) body = forward_.watch->change(body, last);
         }
         if (!body.empty()) last_byte_ = body.back();
-        const Bytes bytes = framed(head, body, chunked_, last, line_);
+        const WriteBytes bytes = framed(head, body, chunked_, last, line_);
         const bool written = co_await write_client(bytes);
         if (!written || failure_) co_return;
         complete_ = last;
@@ -487,7 +403,7 @@ Relay::Awaitable<bool> Relay::read_upstream(int32_t ms, UpstreamFailure late) {
     co_return false;
 }
 
-Relay::Awaitable<bool> Relay::write_client(Bytes bytes) {
+Relay::Awaitable<bool> Relay::write_client(WriteBytes bytes) {
     const size_t n_bytes = asio::buffer_size(bytes);
     if (n_bytes == 0) co_return true;
     // The system takes most writes whole, and then there is nothing to wait for.
@@ -495,11 +411,7 @@ Relay::Awaitable<bool> Relay::write_client(Bytes bytes) {
     size_t n_written = client_.socket.write_some(bytes, error);
     if (error == asio::error::would_block) error = {};
     if (!error && n_written < n_bytes) {
-        for (asio::const_buffer& each : bytes) {
-            const size_t n_here = std::min(n_written, each.size());
-            each += n_here;
-            n_written -= n_here;
-        }
+        skip(bytes, n_written);
         limit_client(client_.config.write_timeout_ms);
         co_await asio::async_write(client_.socket, bytes, result_in(error));
     }
@@ -514,7 +426,7 @@ Relay::Awaitable<void> Relay::tell_of_failure() {
     const std::string event = std::string(gap) +
                               "data: " + to_json(upstream_error(upstream_->name(), *failure_)) +
                               "\n\n";
-    const Bytes bytes = framed({}, event, chunked_, true, line_);
+    const WriteBytes bytes = framed({}, event, chunked_, true, line_);
     co_await write_client(bytes);
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -9,12 +8,13 @@
 #include <string_view>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
 #include "broker/config.h"
+#include "broker/http/body_framing.h"
 #include "broker/http/deadline.h"
+#include "broker/http/early_answer.h"
 #include "broker/http/forward.h"
 #include "broker/http/hang_up_watch.h"
 #include "broker/http/request_parser.h"
@@ -23,8 +23,6 @@
 #include "broker/wire/api_error.h"
 
 namespace spolia {
-
-using ChunkLine = std::array<char, 24>;
 
 // What a relay uses of the client's connection. The socket must be non-blocking.
 struct RelayClient {
@@ -62,8 +60,6 @@ public:
 private:
     template <class T>
     using Awaitable = boost::asio::awaitable<T>;
-    using Bytes = UpstreamConnection::Bytes;
-    struct EarlyAnswer;
 
     // Those that give bool say whether to go on.
     Awaitable<bool> ask(Upstream& upstream);
@@ -75,7 +71,7 @@ private:
     Awaitable<bool> read_header(Upstream& upstream, std::optional<ResponseParser>& parser);
     Awaitable<void> relay_body(Upstream& upstream, ResponseParser& parser, std::string head);
     Awaitable<bool> read_upstream(int32_t ms, UpstreamFailure late);
-    Awaitable<bool> write_client(Bytes bytes);
+    Awaitable<bool> write_client(WriteBytes bytes);
     Awaitable<void> tell_of_failure();
 
     std::string request_head(const Upstream& upstream) const;
@@ -83,6 +79,7 @@ private:
     std::string response_head(ResponseParser& parser);
     void check_request();
     void take_piece_at_hand();
+    void stop_sending();
     void refuse_body(boost::system::error_code error);
     void watch_client();
     void give_up_client();

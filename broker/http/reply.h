@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <variant>
 
@@ -23,9 +24,11 @@ struct GenerationReply {
 
 using ReadyReply = std::variant<HttpResponse, GenerationReply, Forward>;
 
-// A reply that is there later: `start` gets the function that takes it, from any thread.
+// A reply that is there later: `start` gets the function that takes it, from any thread, and a
+// token that says when nobody waits for it any more. Then it need not be given.
 struct Deferred {
-    std::function<void(std::function<void(ReadyReply)>)> start;
+    using Finish = std::function<void(ReadyReply)>;
+    std::function<void(Finish, const std::stop_token& gone)> start;
 };
 
 // What the router makes of a request.

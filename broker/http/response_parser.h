@@ -19,7 +19,8 @@ public:
     int status() const { return status_; }
     const std::string& reason() const { return reason_; }
     // Without those of the hop and of the framing.
-    std::string& fields() { return fields_; }
+    const std::string& fields() const { return fields_; }
+    void drop_fields() { std::string().swap(fields_); }
     const std::string& content_type() const { return content_type_; }
 
     // The body's bytes that the last put() came upon, within what it was given.

@@ -38,7 +38,8 @@ Upstream::Upstream(HttpUrl url, const UpstreamConfig& config)
     : id_(++n_opened),
       url_(std::move(url)),
       name_(authority_of(url_.host, url_.port)),
-      config_(config) {}
+      config_(config),
+      names_(std::make_shared<NameLookup>(url_.host, url_.port)) {}
 
 Upstream::~Upstream() = default;
 
@@ -82,37 +83,28 @@ void Upstream::note_status(int status) {
     ++n_statuses_[static_cast<size_t>(status_class - 1)];
 }
 
-std::string upstream_metrics_text(std::span<const std::shared_ptr<Upstream>> upstreams) {
-    std::string text;
-    const auto family = [&](std::string_view name, std::string_view type, std::string_view help) {
-        text.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
-        text.append(name).append(" ").append(type).append("\n");
-    };
-    const auto sample = [&](std::string_view name, const Upstream& upstream,
-                            std::string_view more_labels, uint64_t value) {
-        text.append(name).append("{upstream=\"").append(upstream.name()).append("\"");
-        text.append(more_labels).append("} ").append(std::to_string(value)).append("\n");
-    };
-    family("spolia_upstream_requests_total", "counter", "Responses of upstreams, by status.");
+void add_upstream_metrics(std::span<const std::shared_ptr<Upstream>> upstreams,
+                          MetricsText& metrics) {
+    metrics.counter("spolia_upstream_requests_total", "Responses of upstreams, by status.");
     for (const auto& upstream : upstreams) {
         for (size_t i = 0; i < Upstream::kStatusClasses; ++i) {
-            const std::string label = ",status_class=\"" + std::to_string(i + 1) + "xx\"";
-            sample("spolia_upstream_requests_total", *upstream, label, upstream->n_statuses_[i]);
+            metrics.add(
+                {{"upstream", upstream->name()}, {"status_class", std::to_string(i + 1) + "xx"}},
+                static_cast<double>(upstream->n_statuses_[i]));
         }
     }
-    family("spolia_upstream_failures_total", "counter", "Requests upstreams failed, by reason.");
+    metrics.counter("spolia_upstream_failures_total", "Requests upstreams failed, by reason.");
     for (const auto& upstream : upstreams) {
         for (size_t i = 0; i < kUpstreamFailures; ++i) {
             const std::string_view reason = to_string(static_cast<UpstreamFailure>(i));
-            const std::string label = ",reason=\"" + std::string(reason) + "\"";
-            sample("spolia_upstream_failures_total", *upstream, label, upstream->n_failures_[i]);
+            metrics.add({{"upstream", upstream->name()}, {"reason", std::string(reason)}},
+                        static_cast<double>(upstream->n_failures_[i]));
         }
     }
-    family("spolia_upstream_in_flight", "gauge", "Requests that upstreams are working on.");
+    metrics.gauge("spolia_upstream_in_flight", "Requests that upstreams are working on.");
     for (const auto& upstream : upstreams) {
-        sample("spolia_upstream_in_flight", *upstream, "", upstream->n_in_flight());
+        metrics.add({{"upstream", upstream->name()}}, upstream->n_in_flight());
     }
-    return text;
 }
 
 std::vector<std::shared_ptr<Upstream>> by_load(std::span<const std::shared_ptr<Upstream>> upstreams,

@@ -10,7 +10,9 @@
 #include <string_view>
 
 #include "broker/config.h"
+#include "broker/http/name_lookup.h"
 #include "broker/http/url.h"
+#include "broker/metrics_text.h"
 #include "index/result.h"
 
 namespace spolia {
@@ -45,7 +47,8 @@ public:
     const HttpUrl& url() const { return url_; }
     const std::string& name() const { return name_; }  // "HOST:PORT"
     const UpstreamConfig& config() const { return config_; }
-    uint64_t id() const { return id_; }              // no two have the same, ever
+    uint64_t id() const { return id_; }  // no two have the same, ever
+    NameLookup& names() const { return *names_; }
     UpstreamTls* tls() const { return tls_.get(); }  // null: plain
 
     // Whether it may be asked now: after connects that failed it is passed over for a while, which
@@ -74,7 +77,8 @@ public:
     };
 
 private:
-    friend std::string upstream_metrics_text(std::span<const std::shared_ptr<Upstream>> upstreams);
+    friend void add_upstream_metrics(std::span<const std::shared_ptr<Upstream>> upstreams,
+                                     MetricsText& metrics);
     static constexpr size_t kStatusClasses = 5;  // "1xx" .. "5xx"
 
     Upstream(HttpUrl url, const UpstreamConfig& config);
@@ -83,6 +87,7 @@ private:
     const HttpUrl url_;
     const std::string name_;
     const UpstreamConfig config_;
+    const std::shared_ptr<NameLookup> names_;
     std::unique_ptr<UpstreamTls> tls_;
 
     std::atomic<uint32_t> n_in_flight_ = 0;
@@ -93,8 +98,9 @@ private:
     std::array<std::atomic<uint64_t>, kUpstreamFailures> n_failures_ = {};
 };
 
-// What they count, in Prometheus's text format.
-std::string upstream_metrics_text(std::span<const std::shared_ptr<Upstream>> upstreams);
+// What they count.
+void add_upstream_metrics(std::span<const std::shared_ptr<Upstream>> upstreams,
+                          MetricsText& metrics);
 
 // Those that may be asked now, the least busy first, then the others. `turn` says which of equals
 // comes first.

@@ -21,25 +21,24 @@ auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaita
 
 }  // namespace
 
-UpstreamConnection::Awaitable<error_code> UpstreamConnection::connect_socket(const HttpUrl& url) {
+UpstreamConnection::Awaitable<FoundAddresses> UpstreamConnection::find(Upstream& upstream) {
+    found_ = std::make_shared<Mailbox<FoundAddresses>>(co_await asio::this_coro::executor, 0);
+    const CloseAtEnd<Mailbox<FoundAddresses>> end{*found_};
+    upstream.names().ask([box = found_](FoundAddresses each) { box->put(std::move(each), 0); });
+    std::vector<FoundAddresses> found = co_await found_->take();
+    co_return std::move(found.front());
+}
+
+UpstreamConnection::Awaitable<error_code> UpstreamConnection::connect_socket(Upstream& upstream) {
+    const FoundAddresses found = co_await find(upstream);
+    if (found.error || closed_) co_return found.error;
     error_code error;
-    const auto address = asio::ip::make_address(url.host, error);
-    if (!error) {
-        co_await socket_.async_connect(tcp::endpoint(address, url.port), result_in(error));
-        co_return error;
-    }
-    tcp::resolver resolver(socket_.get_executor());
-    resolver_ = &resolver;
-    const auto found = co_await resolver.async_resolve(
-        url.host, std::to_string(url.port), tcp::resolver::numeric_service, result_in(error));
-    resolver_ = nullptr;
-    if (closed_) co_return asio::error::operation_aborted;
-    if (!error) co_await asio::async_connect(socket_, found, result_in(error));
+    co_await asio::async_connect(socket_, found.endpoints, result_in(error));
     co_return error;
 }
 
 UpstreamConnection::Awaitable<error_code> UpstreamConnection::connect(Upstream& upstream) {
-    error_code error = co_await connect_socket(upstream.url());
+    error_code error = co_await connect_socket(upstream);
     if (closed_) error = asio::error::operation_aborted;
     if (error) co_return error;
     socket_.set_option(tcp::no_delay(true), error);
@@ -51,7 +50,7 @@ UpstreamConnection::Awaitable<error_code> UpstreamConnection::connect(Upstream& 
     co_return error;
 }
 
-UpstreamConnection::Awaitable<error_code> UpstreamConnection::write(Bytes bytes,
+UpstreamConnection::Awaitable<error_code> UpstreamConnection::write(WriteBytes bytes,
                                                                     size_t& n_written) {
     error_code error;
     n_written = 0;
@@ -63,12 +62,7 @@ UpstreamConnection::Awaitable<error_code> UpstreamConnection::write(Bytes bytes,
     n_written = socket_.write_some(bytes, error);
     if (error == asio::error::would_block) error = {};
     if (error || n_written == asio::buffer_size(bytes)) co_return error;
-    size_t skip = n_written;
-    for (asio::const_buffer& each : bytes) {
-        const size_t n_here = std::min(skip, each.size());
-        each += n_here;
-        skip -= n_here;
-    }
+    skip(bytes, n_written);
     n_written += co_await asio::async_write(socket_, bytes, result_in(error));
     co_return error;
 }
@@ -87,7 +81,8 @@ bool UpstreamConnection::is_quiet() {
 
 void UpstreamConnection::close() {
     closed_ = true;
-    if (resolver_ != nullptr) resolver_->cancel();
+    if (found_ != nullptr)
+        found_->put({.endpoints = {}, .error = asio::error::operation_aborted}, 0);
     error_code ignored;
     socket_.close(ignored);
 }

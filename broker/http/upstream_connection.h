@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <memory>
 
 #include <boost/asio/awaitable.hpp>
@@ -8,6 +7,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
+#include "broker/http/body_framing.h"
+#include "broker/http/mailbox.h"
+#include "broker/http/name_lookup.h"
 #include "broker/http/upstream.h"
 #include "broker/http/upstream_tls.h"
 
@@ -19,7 +21,6 @@ class UpstreamConnection {
 public:
     template <class T>
     using Awaitable = boost::asio::awaitable<T>;
-    using Bytes = std::array<boost::asio::const_buffer, 4>;
 
     explicit UpstreamConnection(boost::asio::io_context& io) : socket_(io) {}
 
@@ -27,7 +28,7 @@ public:
     Awaitable<boost::system::error_code> connect(Upstream& upstream);
 
     // Writes all of it. `n_written` is what was taken by the system, whatever the error.
-    Awaitable<boost::system::error_code> write(Bytes bytes, size_t& n_written);
+    Awaitable<boost::system::error_code> write(WriteBytes bytes, size_t& n_written);
     Awaitable<size_t> read_some(boost::asio::mutable_buffer into, boost::system::error_code& error);
 
     // Whether the upstream has neither hung up nor sent anything. Without waiting.
@@ -39,11 +40,12 @@ public:
     void close();
 
 private:
-    Awaitable<boost::system::error_code> connect_socket(const HttpUrl& url);
+    Awaitable<FoundAddresses> find(Upstream& upstream);
+    Awaitable<boost::system::error_code> connect_socket(Upstream& upstream);
 
     boost::asio::ip::tcp::socket socket_;
     std::unique_ptr<UpstreamTls::Stream> tls_;
-    boost::asio::ip::tcp::resolver* resolver_ = nullptr;  // while it resolves
+    std::shared_ptr<Mailbox<FoundAddresses>> found_;  // for what the name's look-up brings
     bool closed_ = false;
 };
 

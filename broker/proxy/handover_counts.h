@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "broker/metrics_text.h"
 #include "index/thread_annotations.h"
 
 namespace spolia {
@@ -17,8 +18,7 @@ public:
     // The server computes the prompt, for this reason.
     void add_fallback(std::string_view reason) EXCLUDES(mutex_) { add(fallbacks_, reason); }
 
-    // In Prometheus's text format.
-    std::string metrics_text() const EXCLUDES(mutex_);
+    void add_metrics(MetricsText& metrics) const EXCLUDES(mutex_);
 
 private:
     using Counts = std::map<std::string, uint64_t, std::less<>>;

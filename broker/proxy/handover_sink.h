@@ -2,6 +2,7 @@
 
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -35,12 +36,15 @@ private:
     std::promise<Result<GenerateOutcome>> outcome_;
 };
 
-// Has the rows of a request's prompt handed to a sink, and waits for the end of it.
+// Has the rows of a request's prompt handed to a sink, and waits for the end of it, which a stop
+// brings about.
 inline Result<GenerateOutcome> hand_over(Service& service, GenerateRequest request,
-                                         std::shared_ptr<HandoverSink> sink) {
+                                         std::shared_ptr<HandoverSink> sink,
+                                         const std::stop_token& stop) {
     std::future<Result<GenerateOutcome>> outcome = sink->outcome();
     const Result<GenerationId> id = service.submit(std::move(request), std::move(sink));
     if (!id) return id.error();
+    const std::stop_callback cancel(stop, [&] { service.cancel(*id); });
     return outcome.get();
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <utility>
 
 #include "broker/log.h"
@@ -18,15 +19,14 @@ using std::chrono::steady_clock;
 constexpr std::array<std::string_view, 5> kGenerating = {
     "/v1/chat/completions", "/chat/completions", "/v1/completions", "/completions", "/completion"};
 
+// Others that compute prompts, in slots of the server's choice.
+constexpr std::array<std::string_view, 6> kSlotTakers = {
+    "/v1/messages",         "/v1/responses", "/responses", "/infill", "/v1/audio/transcriptions",
+    "/audio/transcriptions"};
+
+constexpr std::string_view kRestoreFailed = "restore_failed";
 constexpr size_t kWaitingMax = 256;  // requests that wait for a thread of ours
 constexpr seconds kSlotWait{600};    // for a slot
-constexpr seconds kProbeWait{1};     // the same, to check the server
-constexpr seconds kProbePause{2};    // between looks at it
-constexpr seconds kProbeAgain{60};   // before it is checked again where it does not take slots
-
-// Others that take slots, of the server's choice.
-constexpr std::array<std::string_view, 4> kSlotTakers = {"/v1/messages", "/v1/responses",
-                                                         "/responses", "/infill"};
 
 // What changes the server for everybody, or shows what others asked it.
 bool administers(const HttpRequest& request) {
@@ -47,41 +47,42 @@ bool generates(const HttpRequest& request) {
            std::ranges::find(kGenerating, request.path) != kGenerating.end();
 }
 
+bool takes_slot(const HttpRequest& request) {
+    return request.method == "POST" &&
+           std::ranges::find(kSlotTakers, request.path) != kSlotTakers.end();
+}
+
 }  // namespace
 
 LlamaServerProxy::LlamaServerProxy(std::shared_ptr<Upstream> upstream, ServerCall call,
                                    ServerProps props, Service* service,
-                                   LlamaServerProxyOptions options)
+                                   std::filesystem::path slot_directory, JsonLimits limits)
     : upstream_(std::move(upstream)),
       server_(std::move(call)),
       props_(std::move(props)),
       service_(service),
-      options_(std::move(options)),
+      limits_(limits),
       state_(std::make_shared<SlotState>(props_.n_slots)),
+      composers_(server_, props_, service_, std::move(slot_directory), *state_),
       workers_(static_cast<size_t>(props_.n_slots), kWaitingMax, "slots of the llama-server"),
-      keeper_([this] { keep_composer(); }) {
+      savers_(1, static_cast<size_t>(props_.n_slots), "slots to be saved") {
     if (service_ == nullptr) return;
     state_->set_keep([this](SlotLease lease, std::vector<Token> prompt) {
         keep(std::move(lease), std::move(prompt));
     });
 }
 
-LlamaServerProxy::~LlamaServerProxy() {
-    state_->set_keep({});
-    {
-        const MutexLock lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_all();
-    keeper_.join();
-}
+LlamaServerProxy::~LlamaServerProxy() { state_->set_keep({}); }
 
 bool LlamaServerProxy::wants_body(const HttpRequest& head) const { return generates(head); }
 
-bool LlamaServerProxy::ready() const { return answers_; }
+bool LlamaServerProxy::ready() const { return composers_.server_answers(); }
 
 std::string LlamaServerProxy::metrics_text() const {
-    return upstream_metrics_text({&upstream_, 1}) + state_->counts.metrics_text();
+    MetricsText metrics;
+    add_upstream_metrics({&upstream_, 1}, metrics);
+    state_->counts.add_metrics(metrics);
+    return metrics.text();
 }
 
 Reply LlamaServerProxy::route(const HttpRequest& request, std::string_view tenant) {
@@ -89,18 +90,22 @@ Reply LlamaServerProxy::route(const HttpRequest& request, std::string_view tenan
         if (!tenant.empty()) return not_for_tenants(request);
         state_->suspect = state_->suspect || request.method != "GET";
     }
-    if (!generates(request)) {
-        if (std::ranges::find(kSlotTakers, request.path) != kSlotTakers.end()) {
-            state_->table.forget_all();
-        }
-        return Forward{.candidates = {upstream_}};
-    }
+    if (generates(request)) return on_worker(request, tenant, &LlamaServerProxy::serve_prompt);
+    if (takes_slot(request))
+        return on_worker(request, tenant, &LlamaServerProxy::serve_in_any_slot);
+    return Forward{.candidates = {upstream_}};
+}
+
+Reply LlamaServerProxy::on_worker(const HttpRequest& request, std::string_view tenant,
+                                  void (LlamaServerProxy::*serve)(const Job&)) {
     Deferred deferred;
-    deferred.start = [this, request, tenant = std::string(tenant)](Finish finish) {
-        const auto job = std::make_shared<Job>(Job{request, tenant, std::move(finish)});
-        const Status queued = workers_.run([this, job] {
+    deferred.start = [this, serve, request, tenant = std::string(tenant)](
+                         Deferred::Finish finish, const std::stop_token& gone) {
+        const auto job = std::make_shared<Job>(Job{request, tenant, std::move(finish), gone});
+        const Status queued = workers_.run([this, serve, job] {
+            if (job->gone.stop_requested()) return;
             try {
-                serve(*job);
+                (this->*serve)(*job);
             } catch (const std::exception& failure) {
                 const Error error{ErrorCode::kInternal, failure.what()};
                 job->finish(error_response(api_error(error)));
@@ -111,47 +116,100 @@ Reply LlamaServerProxy::route(const HttpRequest& request, std::string_view tenan
     return deferred;
 }
 
-void LlamaServerProxy::serve(const Job& job) {
+void LlamaServerProxy::serve_prompt(const Job& job) {
     Prompt prompt = service_ != nullptr ? read_prompt(job) : ask_for_prompt(job);
     if (prompt.refusal) return job.finish(error_response(*prompt.refusal));
+    if (!prompt.slot_open) return let_choose(job, std::move(prompt.fallback));
+    const GenerateRequest& request = prompt.request;
+    std::optional<SlotLease> lease = state_->table.take(request.prompt.tokens, request.tenant,
+                                                        steady_clock::now() + kSlotWait, job.gone);
+    if (job.gone.stop_requested()) return;
+    if (!lease) {
+        const Error busy{ErrorCode::kOverloaded,
+                         "all slots of the llama-server are busy; try again later"};
+        return job.finish(error_response(api_error(busy)));
+    }
     SlotFill fill;
     fill.fallback = std::move(prompt.fallback);
-    const GenerateRequest& request = prompt.request;
-    std::optional<SlotLease> lease = leaves_slot_open(job.request.body, options_.limits)
-                                         ? state_->table.take(request.prompt.tokens, request.tenant,
-                                                              steady_clock::now() + kSlotWait)
-                                         : std::nullopt;
-    const std::shared_ptr<SlotComposer> composer = this->composer();
-    if (fill.fallback.empty() && !lease) fill.fallback = "slots_busy";
-    if (fill.fallback.empty() && composer == nullptr) fill.fallback = "no_handover";
-    if (fill.fallback.empty()) {
-        fill = composer->fill(*lease, request, state_->speed.ms_per_token());
+    if (fill.fallback.empty()) fill = compose(job, *lease, request);
+    if (job.gone.stop_requested()) return;
+    send(job, std::move(prompt), *std::move(lease), std::move(fill));
+}
+
+SlotFill LlamaServerProxy::compose(const Job& job, SlotLease& lease,
+                                   const GenerateRequest& request) {
+    SlotFill fill;
+    const std::shared_ptr<SlotComposer> composer = composers_.composer();
+    if (composer != nullptr) {
+        fill = composer->compose(lease, request, state_->speed.ms_per_token(), job.gone);
+        if (!fill.fallback.empty() || job.gone.stop_requested()) return fill;
     }
+    // The server may be another one by now.
+    if (composer == nullptr || composer != composers_.composer()) {
+        fill.fallback = "no_handover";
+        return fill;
+    }
+    composer->restore(lease, static_cast<int32_t>(request.prompt.tokens.size()), fill);
+    if (fill.fallback == kRestoreFailed) state_->suspect = true;
+    return fill;
+}
+
+void LlamaServerProxy::send(const Job& job, Prompt prompt, SlotLease lease, SlotFill fill) {
     bool cache_prompt = true;
     if (fill.n_rows == 0) {
         state_->counts.add_fallback(fill.fallback);
-        if (!lease) {
-            state_->table.forget_all();
-        } else if (lease->must_clear()) {
-            cache_prompt = server_.erase_slot(lease->slot()).ok();
+        // What failed may be done later all the same.
+        if (lease.must_clear() || fill.fallback == kRestoreFailed) {
+            cache_prompt = server_.erase_slot(lease.slot()).ok();
         }
     }
     Forward sent{.candidates = {upstream_}};
-    const std::string& body = job.request.body;
-    sent.body = lease ? with_slot(body, lease->slot(), cache_prompt) : body;
+    sent.body = with_slot(job.request.body, lease.slot(), cache_prompt);
     sent.watch = std::make_shared<SlotWatch>(state_, std::move(lease),
                                              std::move(prompt.request.prompt.tokens),
                                              std::move(prompt.request.id), std::move(fill));
     job.finish(std::move(sent));
 }
 
+void LlamaServerProxy::serve_in_any_slot(const Job& job) { let_choose(job, "other_api"); }
+
+void LlamaServerProxy::let_choose(const Job& job, std::string fallback) {
+    Result<SlotChoice> choice = choice_for(job);
+    if (job.gone.stop_requested()) return;
+    if (!choice) return job.finish(error_response(api_error(choice.error())));
+    state_->counts.add_fallback(fallback);
+    Forward sent{.candidates = {upstream_}};
+    sent.watch = std::make_shared<ChoiceWatch>(state_, *std::move(choice), std::move(fallback));
+    job.finish(std::move(sent));
+}
+
+Result<SlotChoice> LlamaServerProxy::choice_for(const Job& job) {
+    const auto deadline = steady_clock::now() + kSlotWait;
+    std::optional<SlotChoice> choice = state_->table.choose(job.tenant, deadline, job.gone);
+    if (!choice) {
+        return Error{ErrorCode::kOverloaded,
+                     "the llama-server is busy with others' requests; try again later"};
+    }
+    for (;;) {
+        Result<std::optional<SlotLease>> unclean =
+            state_->table.take_unclean(job.tenant, deadline, job.gone);
+        if (!unclean) return unclean.error();
+        if (!*unclean) return *std::move(choice);
+        // A server that does not support this has never restored anything either.
+        const Status erased = server_.erase_slot((*unclean)->slot());
+        if (!erased && erased.error().code != ErrorCode::kUnsupported) return erased.error();
+        (*unclean)->settle_unseen();
+    }
+}
+
 LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {
-    const RequestContext context{service_->text(), {}, job.tenant, options_.limits};
+    const RequestContext context{service_->text(), {}, job.tenant, limits_};
     Parsed<UpstreamRequest> parsed = parse_upstream_request(job.request.body, context);
     Prompt prompt;
     if (!parsed.ok()) {
         prompt.fallback = "not_understood";
-        prompt.slot_open = leaves_slot_open(job.request.body, options_.limits);
+        prompt.request.tenant = job.tenant;
+        prompt.slot_open = leaves_slot_open(job.request.body, limits_);
         if (parsed.error().param.starts_with("spolia")) prompt.refusal = parsed.error();
         return prompt;
     }
@@ -164,11 +222,11 @@ LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {
 LlamaServerProxy::Prompt LlamaServerProxy::ask_for_prompt(const Job& job) const {
     Prompt prompt;
     prompt.fallback = "no_model";
-    prompt.slot_open = leaves_slot_open(job.request.body, options_.limits);
+    prompt.slot_open = leaves_slot_open(job.request.body, limits_);
     const Parsed<UpstreamPrompt> parsed =
-        parse_upstream_prompt(job.request.body, job.tenant, options_.limits);
+        parse_upstream_prompt(job.request.body, job.tenant, limits_);
+    prompt.request.tenant = parsed.ok() ? parsed->tenant : job.tenant;
     if (!parsed.ok()) return prompt;
-    prompt.request.tenant = parsed->tenant;
     const Result<std::string> text =
         parsed->text ? *parsed->text : server_.apply_template(job.request.body);
     if (!text) return prompt;
@@ -200,8 +258,9 @@ void LlamaServerProxy::keep(SlotLease lease, std::vector<Token> prompt) {
         std::vector<Token> prompt;
     };
     const auto kept = std::make_shared<Kept>(Kept{std::move(lease), std::move(prompt)});
-    const Status queued = workers_.run([this, kept] {
-        const SlotKeeper keeper(*service_, server_, options_.slot_directory);
+    const std::shared_ptr<SlotFolder> folder = composers_.folder();
+    const auto copy = [this, kept, folder] {
+        const SlotKeeper keeper(*service_, server_, *folder);
         Result<std::vector<Token>> tokens = keeper.keep(kept->lease, kept->prompt);
         if (!tokens) {
             log_event(LogLevel::kInfo, "a slot was not kept: " + tokens.error().message);
@@ -209,82 +268,10 @@ void LlamaServerProxy::keep(SlotLease lease, std::vector<Token> prompt) {
         }
         const auto n_exact = static_cast<int32_t>(tokens->size());
         kept->lease.settle(*std::move(tokens), n_exact);
-    });
-    if (queued) return;
+    };
+    if (folder != nullptr && savers_.run(copy)) return;
     const auto n_exact = static_cast<int32_t>(kept->prompt.size());
     kept->lease.settle(std::move(kept->prompt), n_exact);
-}
-
-std::shared_ptr<SlotComposer> LlamaServerProxy::composer() const {
-    const MutexLock lock(mutex_);
-    return state_->suspect ? nullptr : composer_;
-}
-
-void LlamaServerProxy::keep_composer() {
-    Attempts attempts;
-    for (;;) {
-        try {
-            look_at_server(attempts);
-        } catch (const std::exception& failure) {
-            log_event(LogLevel::kError, "looking at the llama-server failed",
-                      {{"error", failure.what()}});
-        }
-        const MutexLock lock(mutex_);
-        const auto next = steady_clock::now() + kProbePause;
-        while (!stopping_ && wake_.wait_until(mutex_, next)) {}
-        if (stopping_) return;
-    }
-}
-
-void LlamaServerProxy::look_at_server(Attempts& attempts) {
-    const Result<ServerProps> props = server_.props();
-    answers_ = props.ok();
-    const bool same = props && props->build == props_.build &&
-                      props->model_path == props_.model_path && props->n_ctx == props_.n_ctx;
-    if (!same) state_->suspect = true;
-    if (!props) return;
-    if (state_->suspect) {
-        state_->table.forget_all();
-        attempts.next = {};
-        {
-            const MutexLock lock(mutex_);
-            composer_ = nullptr;
-        }
-        state_->suspect = false;
-    }
-    if (service_ == nullptr || hands_over() || steady_clock::now() < attempts.next) return;
-    const Status opened = try_open(*props);
-    if (opened) {
-        attempts.last_failure.clear();
-        return;
-    }
-    const ErrorCode code = opened.error().code;
-    const bool passes = code == ErrorCode::kIo || code == ErrorCode::kOverloaded;
-    attempts.next = steady_clock::now() + (passes ? kProbePause : kProbeAgain);
-    if (opened.error().message == attempts.last_failure) return;
-    attempts.last_failure = opened.error().message;
-    log_event(LogLevel::kWarning,
-              "prompts are left to the llama-server: " + opened.error().message);
-}
-
-Status LlamaServerProxy::try_open(const ServerProps& props) {
-    if (props.n_slots != props_.n_slots) {
-        return Error{ErrorCode::kUnsupported, "it has another number of slots now; restart spolia"};
-    }
-    const auto deadline = steady_clock::now() + kProbeWait;
-    const std::optional<SlotLease> slot = state_->table.take({}, {}, deadline);
-    if (!slot) return Error{ErrorCode::kOverloaded, "all of its slots are busy"};
-    Result<std::unique_ptr<SlotComposer>> opened =
-        SlotComposer::open(*service_, server_, props, options_.slot_directory, slot->slot());
-    if (!opened) return opened.error();
-    log_event(LogLevel::kInfo, "prompts are put into the llama-server's slots",
-              {{"server", upstream_->name()},
-               {"build", props.build},
-               {"slots", int64_t{props.n_slots}},
-               {"directory", options_.slot_directory.string()}});
-    const MutexLock lock(mutex_);
-    composer_ = std::move(*opened);
-    return {};
 }
 
 }  // namespace spolia

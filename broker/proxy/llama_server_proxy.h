@@ -1,30 +1,22 @@
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "adapters/llama_server/server_client.h"
 #include "broker/http/proxy.h"
+#include "broker/proxy/composer_keeper.h"
 #include "broker/proxy/slot_composer.h"
 #include "broker/proxy/slot_watch.h"
 #include "broker/service.h"
 #include "broker/wire/upstream_request.h"
 #include "broker/worker_pool.h"
-#include "index/thread_annotations.h"
 
 namespace spolia {
-
-struct LlamaServerProxyOptions {
-    std::filesystem::path slot_directory;  // the server's --slot-save-path
-    JsonLimits limits;
-};
 
 // Stands in front of a llama-server: requests to generate have their prompts composed and put into
 // one of its slots, then go on to it as the client sent them, but for the slot's number; everything
@@ -32,9 +24,10 @@ struct LlamaServerProxyOptions {
 class LlamaServerProxy final : public Proxy {
 public:
     // `service` has the server's model, and outlives this; without one (null) nothing is composed,
-    // and prompts go to the slots that hold most of their beginning. `props` are the server's.
+    // and prompts go to the slots that hold most of their beginning. `props` are the server's, and
+    // `slot_directory` is its --slot-save-path.
     LlamaServerProxy(std::shared_ptr<Upstream> upstream, ServerCall call, ServerProps props,
-                     Service* service, LlamaServerProxyOptions options);
+                     Service* service, std::filesystem::path slot_directory, JsonLimits limits);
     ~LlamaServerProxy() override;
 
     Reply route(const HttpRequest& request, std::string_view tenant) override;
@@ -43,33 +36,34 @@ public:
     std::string metrics_text() const override;
 
     // Whether the server takes what is composed.
-    bool hands_over() const EXCLUDES(mutex_) { return composer() != nullptr; }
+    bool hands_over() const { return composers_.composer() != nullptr; }
 
 private:
-    using Finish = std::function<void(ReadyReply)>;
-
     // A request on its way to a slot.
     struct Job {
         HttpRequest request;
         std::string tenant;
-        Finish finish;
+        Deferred::Finish finish;
+        std::stop_token gone;  // nobody waits for the answer any more
     };
 
     // What is known of a job's prompt.
     struct Prompt {
         GenerateRequest request;  // id, tenant, tokens; all of it where it may be composed
         std::string fallback;     // why it may not; empty: it may
-        bool slot_open = false;   // the server may be told which slot to take
+        bool slot_open = false;   // the server may be told which slot to take; else it chooses
         std::optional<ApiError> refusal;
     };
 
-    // Of the thread that keeps the composer.
-    struct Attempts {
-        std::chrono::steady_clock::time_point next;  // not before
-        std::string last_failure;                    // is logged once
-    };
-
-    void serve(const Job& job) EXCLUDES(mutex_);
+    Reply on_worker(const HttpRequest& request, std::string_view tenant,
+                    void (LlamaServerProxy::*serve)(const Job&));
+    void serve_prompt(const Job& job);
+    void serve_in_any_slot(const Job& job);
+    void send(const Job& job, Prompt prompt, SlotLease lease, SlotFill fill);
+    void let_choose(const Job& job, std::string fallback);
+    // Once no slot holds what must not become the cached prefix of the request.
+    Result<SlotChoice> choice_for(const Job& job);
+    SlotFill compose(const Job& job, SlotLease& lease, const GenerateRequest& request);
     Prompt read_prompt(const Job& job) const;
     // Its tokens only, which the server is asked for.
     Prompt ask_for_prompt(const Job& job) const;
@@ -78,27 +72,15 @@ private:
     // Keeps what the server computed in a slot, and then gives it back.
     void keep(SlotLease lease, std::vector<Token> prompt);
 
-    std::shared_ptr<SlotComposer> composer() const EXCLUDES(mutex_);
-    // Opens a composer whenever there is none, or the one there may be of another server.
-    void keep_composer() EXCLUDES(mutex_);
-    void look_at_server(Attempts& attempts) EXCLUDES(mutex_);
-    Status try_open(const ServerProps& props) EXCLUDES(mutex_);
-
     const std::shared_ptr<Upstream> upstream_;
     const LlamaServerClient server_;
     const ServerProps props_;
     Service* const service_;
-    const LlamaServerProxyOptions options_;
+    const JsonLimits limits_;
     const std::shared_ptr<SlotState> state_;
-
-    std::atomic<bool> answers_ = false;
-    mutable Mutex mutex_;
-    CondVar wake_;
-    bool stopping_ GUARDED_BY(mutex_) = false;
-    std::shared_ptr<SlotComposer> composer_ GUARDED_BY(mutex_);
-
+    ComposerKeeper composers_;
     WorkerPool workers_;
-    std::thread keeper_;
+    WorkerPool savers_;  // of their own: those above may wait for the slots that these hold
 };
 
 }  // namespace spolia

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "adapters/llama/model.h"
+#include "broker/http/url.h"
 #include "broker/log.h"
-#include "broker/proxy/server_call.h"
 
 namespace spolia {
 namespace {
@@ -16,19 +17,6 @@ namespace {
 constexpr std::chrono::milliseconds kAskAgain{500};
 // Of one prompt that is composed, and one that is kept for the next.
 constexpr int32_t kSequencesMax = 2;
-
-Result<ServerProps> await_props(const LlamaServerClient& server, const std::future<void>& stopped) {
-    for (;;) {
-        Result<ServerProps> props = server.props();
-        // A server that is not there yet, or loads its model.
-        const bool wait = !props && (props.error().code == ErrorCode::kIo ||
-                                     props.error().code == ErrorCode::kOverloaded);
-        if (!wait) return props;
-        if (stopped.wait_for(kAskAgain) == std::future_status::ready) {
-            return Error{ErrorCode::kCancelled, "stopped"};
-        }
-    }
-}
 
 Result<std::filesystem::path> model_of(const Config& config, const ServerProps& props) {
     if (!config.model.path.empty()) return config.model.path;
@@ -56,24 +44,36 @@ Result<LocalStack> open_model(Config config, const ServerProps& props,
 
 }  // namespace
 
-bool is_llama_server(const UpstreamConfig& config) {
+bool may_be_llama_server(const UpstreamConfig& config) {
     if (config.kind != UpstreamKind::kAuto) return config.kind == UpstreamKind::kLlamaServer;
-    if (config.urls.size() != 1) return false;
-    const Result<ServerCall> call = open_server_call(config);
-    return call && LlamaServerClient(*call).props().ok();
+    return config.urls.size() == 1 && parse_http_url(config.urls.front()).ok();
+}
+
+Result<ServerProps> await_props(const ServerCall& call) {
+    const LlamaServerClient server(call);
+    for (bool told = false;;) {
+        Result<ServerProps> props = server.props();
+        // A server that is not there yet, or loads its model.
+        const bool wait = !props && (props.error().code == ErrorCode::kIo ||
+                                     props.error().code == ErrorCode::kOverloaded);
+        if (!wait) return props;
+        if (!std::exchange(told, true)) {
+            log_event(LogLevel::kInfo, "waiting for the upstream to say what it has",
+                      {{"reason", props.error().message}});
+        }
+        std::this_thread::sleep_for(kAskAgain);
+    }
 }
 
 Result<LlamaServerStack> open_llama_server_stack(Config config, const ServerCall& call,
-                                                 const std::future<void>& stopped) {
-    const Result<ServerProps> props = await_props(LlamaServerClient(call), stopped);
-    if (!props) return props.error();
+                                                 const ServerProps& props) {
     // A llama-server has a thread for each connection that is kept, and few of them.
     config.upstream.connections_idle_max = 0;
     const Result<std::shared_ptr<Upstream>> upstream =
         Upstream::open(config.upstream.urls.front(), config.upstream);
     if (!upstream) return upstream.error();
     LlamaServerStack stack;
-    Result<LocalStack> local = open_model(config, *props, *upstream);
+    Result<LocalStack> local = open_model(config, props, *upstream);
     if (local) {
         stack.local = *std::move(local);
     } else {
@@ -82,10 +82,10 @@ Result<LlamaServerStack> open_llama_server_stack(Config config, const ServerCall
                   "best: " +
                       local.error().message);
     }
-    LlamaServerProxyOptions options{.slot_directory = config.upstream.slot_directory, .limits = {}};
-    options.limits.depth_max = config.server.json_depth_max;
-    stack.proxy = std::make_unique<LlamaServerProxy>(*upstream, call, *props,
-                                                     stack.local.service.get(), std::move(options));
+    JsonLimits limits;
+    limits.depth_max = config.server.json_depth_max;
+    stack.proxy = std::make_unique<LlamaServerProxy>(
+        *upstream, call, props, stack.local.service.get(), config.upstream.slot_directory, limits);
     return stack;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <future>
 #include <memory>
 
 #include "adapters/llama_server/server_client.h"
@@ -18,14 +17,16 @@ struct LlamaServerStack {
     std::unique_ptr<LlamaServerProxy> proxy;
 };
 
-// Whether the configured upstream is one llama-server: by its kind or, where that is `auto`,
-// because it answers as one.
-bool is_llama_server(const UpstreamConfig& config);
+// Whether the configured upstream is one llama-server, or (`auto`) one server that may be.
+bool may_be_llama_server(const UpstreamConfig& config);
 
-// Waits until the server says what it has, and loads it: the file that the configuration names,
-// else the one that the server has. Fails with kCancelled once `stopped` is ready, and where the
-// server does not answer as a llama-server.
+// Waits until the server is there and says what it has. Fails where it does not answer as a
+// llama-server.
+Result<ServerProps> await_props(const ServerCall& call);
+
+// Loads the server's model: the file that the configuration names, else the one that the server
+// has. Fails where the configuration's upstream can't be opened.
 Result<LlamaServerStack> open_llama_server_stack(Config config, const ServerCall& call,
-                                                 const std::future<void>& stopped);
+                                                 const ServerProps& props);
 
 }  // namespace spolia

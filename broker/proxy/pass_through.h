@@ -18,7 +18,11 @@ public:
     Reply route(const HttpRequest& request, std::string_view tenant) override;
     bool wants_body(const HttpRequest&) const override { return false; }
     bool ready() const override;
-    std::string metrics_text() const override { return upstream_metrics_text(upstreams_); }
+    std::string metrics_text() const override {
+        MetricsText metrics;
+        add_upstream_metrics(upstreams_, metrics);
+        return metrics.text();
+    }
 
 private:
     static constexpr std::chrono::milliseconds kProbeInterval{2000};

@@ -1,7 +1,5 @@
 #include "broker/proxy/slot_composer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -80,11 +78,6 @@ Status compare_rows(std::span<const uint16_t> theirs, std::span<const uint16_t> 
             "(--model), which must run without LoRA adapters and with the model's own RoPE"};
 }
 
-std::filesystem::path file_of(const std::filesystem::path& directory, int32_t slot) {
-    return directory /
-           ("spolia-" + std::to_string(getpid()) + "-slot-" + std::to_string(slot) + ".bin");
-}
-
 std::string fallback_of(const Error& error) {
     switch (error.code) {
         case ErrorCode::kContextTooLong: return "context_too_long";
@@ -105,19 +98,19 @@ std::string declined_for(const Receipt& receipt) {
 }  // namespace
 
 SlotComposer::SlotComposer(Service& service, const LlamaServerClient& server, SlotFileForm form,
-                           const std::filesystem::path& directory, int32_t n_slots)
+                           SlotFolder& folder, int32_t n_slots)
     : service_(service), server_(server) {
     for (int32_t slot = 0; slot < n_slots; ++slot) {
-        files_.push_back(
-            std::make_shared<SlotFileWriter>(file_of(directory, slot), service.model().kv, form));
+        files_.push_back(std::make_shared<SlotFileWriter>(
+            folder / folder.new_name("slot" + std::to_string(slot)), service.model().kv, form));
     }
 }
 
 Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
                                                          const LlamaServerClient& server,
                                                          const ServerProps& props,
-                                                         const std::filesystem::path& directory,
-                                                         int32_t slot) {
+                                                         SlotFolder& folder, int32_t slot,
+                                                         const std::stop_token& stop) {
     const ModelInfo& model = service.model();
     if (model.support == ReuseSupport::kExactOnly) {
         return Error{ErrorCode::kUnsupported,
@@ -131,11 +124,13 @@ Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
     request.reuse.fidelity = Fidelity::kExact;
     const std::vector<Token> tokens = request.prompt.tokens;
     const auto rows = std::make_shared<RowsSink>(model.kv);
-    if (const auto composed = hand_over(service, std::move(request), rows); !composed) {
-        return composed.error();
+    const auto composed = hand_over(service, std::move(request), rows, stop);
+    if (!composed) return composed.error();
+    if (composed->finish == FinishReason::kCancelled) {
+        return Error{ErrorCode::kCancelled, "stopped"};
     }
     const Result<SlotFileForm> form =
-        probe_slots(server, {.directory = directory,
+        probe_slots(server, {.folder = folder,
                              .layout = model.kv,
                              .tokens = tokens,
                              .slot = slot,
@@ -148,11 +143,11 @@ Result<std::unique_ptr<SlotComposer>> SlotComposer::open(Service& service,
                              }});
     if (!form) return form.error();
     return std::unique_ptr<SlotComposer>(
-        new SlotComposer(service, server, *form, directory, props.n_slots));
+        new SlotComposer(service, server, *form, folder, props.n_slots));
 }
 
-SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
-                            std::optional<double> ms_per_token) {
+SlotFill SlotComposer::compose(const SlotLease& lease, GenerateRequest request,
+                               std::optional<double> ms_per_token, const std::stop_token& stop) {
     const std::vector<Token>& tokens = request.prompt.tokens;
     const auto n_tokens = static_cast<int32_t>(tokens.size());
     request.handover = Handover{};
@@ -161,7 +156,7 @@ SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
     const std::shared_ptr<SlotFileWriter>& file = files_[static_cast<size_t>(lease.slot())];
     auto sink = std::make_shared<SlotFileSink>(file, tokens, service_.model().kv.n_layer);
     const Result<GenerateOutcome> outcome =
-        hand_over(service_, std::move(request), std::move(sink));
+        hand_over(service_, std::move(request), std::move(sink), stop);
     if (!outcome) return {.receipt = {}, .n_rows = 0, .fallback = fallback_of(outcome.error())};
 
     SlotFill fill{.receipt = outcome->receipt, .n_rows = 0, .fallback = {}};
@@ -169,15 +164,23 @@ SlotFill SlotComposer::fill(const SlotLease& lease, GenerateRequest request,
         fill.fallback = declined_for(outcome->receipt);
     } else if (outcome->finish == FinishReason::kCancelled) {
         fill.fallback = "stopping";
-    } else if (const auto restored =
-                   server_.restore_slot(lease.slot(), file->path().filename().string());
-               restored && *restored == n_tokens) {
-        fill.n_rows = n_tokens;
-    } else {
-        fill.fallback = "restore_failed";
-        if (!restored) log_event(LogLevel::kWarning, restored.error().message);
     }
     return fill;
+}
+
+void SlotComposer::restore(SlotLease& lease, int32_t n_tokens, SlotFill& fill) {
+    if (!lease.begin_fill()) {
+        fill.fallback = "server_chooses";
+        return;
+    }
+    const std::string file = files_[static_cast<size_t>(lease.slot())]->path().filename().string();
+    const Result<int32_t> restored = server_.restore_slot(lease.slot(), file);
+    if (restored && *restored == n_tokens) {
+        fill.n_rows = n_tokens;
+        return;
+    }
+    fill.fallback = "restore_failed";
+    if (!restored) log_event(LogLevel::kWarning, restored.error().message);
 }
 
 }  // namespace spolia

@@ -1,27 +1,14 @@
 #include "broker/proxy/slot_keeper.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string>
-#include <system_error>
 
 #include "adapters/llama_server/slot_file.h"
-#include "index/whole_file.h"
 
 namespace spolia {
 namespace {
-
-struct RemovedAtEnd {
-    std::filesystem::path path;
-    ~RemovedAtEnd() {
-        std::error_code ignored;
-        std::filesystem::remove(path, ignored);
-    }
-};
 
 // The rows of a slot file whose positions are those of its tokens.
 class SlotFileRows final : public RowSource {
@@ -58,12 +45,8 @@ bool in_order(const std::vector<int32_t>& positions) {
 
 Result<std::vector<Token>> SlotKeeper::keep(const SlotLease& lease,
                                             const std::vector<Token>& prompt) const {
-    const std::string name =
-        "spolia-" + std::to_string(getpid()) + "-kept-" + std::to_string(lease.slot()) + ".bin";
-    const RemovedAtEnd saved_file{directory_ / name};
-    if (const Status saved = server_.save_slot(lease.slot(), name); !saved) return saved.error();
-    const std::optional<std::string> bytes = read_whole_file(saved_file.path);
-    if (!bytes) return Error{ErrorCode::kIo, "can't read " + saved_file.path.string()};
+    const Result<std::string> bytes = folder_.save(server_, lease.slot());
+    if (!bytes) return bytes.error();
     const KvLayout& layout = service_.model().kv;
     const Result<SlotFile> file = parse_slot_file(std::as_bytes(std::span(*bytes)), layout);
     if (!file) return file.error();

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <vector>
 
 #include "adapters/llama_server/server_client.h"
+#include "adapters/llama_server/slot_folder.h"
 #include "adapters/llama_server/slot_table.h"
 #include "broker/service.h"
 #include "index/result.h"
@@ -19,8 +19,8 @@ public:
     // Of a prompt computed in fewer tokens than these the copy costs more than it can save.
     static constexpr int32_t kComputedMin = 256;
 
-    SlotKeeper(Service& service, const LlamaServerClient& server, std::filesystem::path directory)
-        : service_(service), server_(server), directory_(std::move(directory)) {}
+    SlotKeeper(Service& service, const LlamaServerClient& server, SlotFolder& folder)
+        : service_(service), server_(server), folder_(folder) {}
 
     // Of a slot whose answer is done, all of whose rows the server computed. Returns the tokens
     // that it holds: the prompt's, and those of the answer. Fails where it holds another prompt.
@@ -29,7 +29,7 @@ public:
 private:
     Service& service_;
     const LlamaServerClient& server_;
-    const std::filesystem::path directory_;
+    SlotFolder& folder_;
 };
 
 }  // namespace spolia

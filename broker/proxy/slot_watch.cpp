@@ -7,6 +7,15 @@
 
 namespace spolia {
 
+namespace {
+
+void add_fallback_headers(const std::string& fallback, HttpHeaders& added) {
+    added.emplace_back("x-spolia-policy", "upstream");
+    added.emplace_back("x-spolia-fallback", fallback);
+}
+
+}  // namespace
+
 void SlotState::set_keep(Keep keep) {
     const MutexLock lock(mutex_);
     keep_ = std::move(keep);
@@ -19,15 +28,25 @@ bool SlotState::offer(SlotLease& lease, std::vector<Token>& prompt) {
     return true;
 }
 
-SlotWatch::SlotWatch(std::shared_ptr<SlotState> state, std::optional<SlotLease> lease,
-                     std::vector<Token> prompt, std::string request_id, SlotFill fill)
+void ChoiceWatch::on_response(int status, std::string_view /*content_type*/, HttpHeaders& added) {
+    choice_.reset();
+    if (status == 200) add_fallback_headers(fallback_, added);
+}
+
+void ChoiceWatch::on_end(End end) {
+    if (end == End::kUpstreamFailed) state_->suspect = true;
+    choice_.reset();
+}
+
+SlotWatch::SlotWatch(std::shared_ptr<SlotState> state, SlotLease lease, std::vector<Token> prompt,
+                     std::string request_id, SlotFill fill)
     : state_(std::move(state)),
       lease_(std::move(lease)),
       prompt_(std::move(prompt)),
       request_id_(std::move(request_id)),
       fill_(std::move(fill)) {
     // However it ends, the slot may hold the prompt by then.
-    if (lease_ && !prompt_.empty()) {
+    if (!prompt_.empty()) {
         lease_->settle(prompt_, fill_.n_rows > 0 ? fill_.receipt.n_exact : 0);
     }
 }
@@ -41,8 +60,7 @@ void SlotWatch::on_response(int status, std::string_view content_type, HttpHeade
         added = receipt_headers(fill_.receipt);
         added.emplace_back("x-spolia-receipt", request_id_);
     } else {
-        added.emplace_back("x-spolia-policy", "upstream");
-        added.emplace_back("x-spolia-fallback", fill_.fallback);
+        add_fallback_headers(fill_.fallback, added);
     }
 }
 
@@ -55,7 +73,7 @@ void SlotWatch::on_end(End end) {
     if (end == End::kComplete && reader_) {
         const UpstreamUsage usage = reader_->finish();
         learn(usage);
-        if (lease_) settle(usage.timings ? usage.timings->prompt_n : 0);
+        settle(usage.timings ? usage.timings->prompt_n : 0);
     }
     lease_.reset();
 }
@@ -85,7 +103,7 @@ void SlotWatch::learn(const UpstreamUsage& usage) {
               "llama-server did not use what was put into its slot; something else may have taken "
               "or cleared it meanwhile (requests that go past spolia, say)",
               {{"id", request_id_},
-               {"slot", int64_t{lease_ ? lease_->slot() : -1}},
+               {"slot", int64_t{lease_->slot()}},
                {"put", int64_t{fill_.n_rows}},
                {"used", int64_t{n_used}}});
 }

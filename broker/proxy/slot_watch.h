@@ -41,14 +41,28 @@ private:
     Keep keep_ GUARDED_BY(mutex_);
 };
 
+// Follows a request whose slot the server chooses, until it has.
+class ChoiceWatch final : public ForwardWatch {
+public:
+    ChoiceWatch(std::shared_ptr<SlotState> state, SlotChoice choice, std::string fallback)
+        : state_(std::move(state)), choice_(std::move(choice)), fallback_(std::move(fallback)) {}
+
+    void on_response(int status, std::string_view content_type, HttpHeaders& added) override;
+    void on_end(End end) override;
+
+private:
+    const std::shared_ptr<SlotState> state_;
+    std::optional<SlotChoice> choice_;
+    const std::string fallback_;
+};
+
 // Follows a request that was sent to a slot: tells the client how its prompt got there, learns from
 // what the server says of it whether what was put into the slot was used, and holds the slot until
 // the end.
 class SlotWatch final : public ForwardWatch {
 public:
-    // `lease`: nothing where the server chooses the slot.
-    SlotWatch(std::shared_ptr<SlotState> state, std::optional<SlotLease> lease,
-              std::vector<Token> prompt, std::string request_id, SlotFill fill);
+    SlotWatch(std::shared_ptr<SlotState> state, SlotLease lease, std::vector<Token> prompt,
+              std::string request_id, SlotFill fill);
 
     void on_response(int status, std::string_view content_type, HttpHeaders& added) override;
     void on_body(std::string_view bytes) override;
@@ -64,7 +78,7 @@ private:
     void settle(int64_t n_computed);
 
     const std::shared_ptr<SlotState> state_;
-    std::optional<SlotLease> lease_;
+    std::optional<SlotLease> lease_;  // until the end
     std::vector<Token> prompt_;
     const std::string request_id_;
     const SlotFill fill_;

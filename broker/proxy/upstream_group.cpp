@@ -91,20 +91,17 @@ std::vector<UpstreamStatus> UpstreamGroup::statuses() const {
 std::string UpstreamGroup::metrics_text() const {
     std::vector<std::shared_ptr<Upstream>> upstreams;
     for (const auto& member : members_) upstreams.push_back(member->upstream);
-    std::string text = upstream_metrics_text(upstreams);
-    text +=
-        "# HELP spolia_upstream_prompt_tokens_total Tokens of prompts, as upstreams told.\n"
-        "# TYPE spolia_upstream_prompt_tokens_total counter\n";
-    const auto line = [&](const Member& member, const char* source, uint64_t value) {
-        text += "spolia_upstream_prompt_tokens_total{upstream=\"";
-        text.append(member.upstream->name()).append("\",source=\"").append(source);
-        text.append("\"} ").append(std::to_string(value)).append("\n");
-    };
+    MetricsText metrics;
+    add_upstream_metrics(upstreams, metrics);
+    metrics.counter("spolia_upstream_prompt_tokens_total", "Tokens of prompts, as upstreams told.");
     for (const auto& member : members_) {
-        line(*member, "cached", member->cached_tokens);
-        line(*member, "computed", member->computed_tokens);
+        const std::string& name = member->upstream->name();
+        metrics.add({{"upstream", name}, {"source", "cached"}},
+                    static_cast<double>(member->cached_tokens));
+        metrics.add({{"upstream", name}, {"source", "computed"}},
+                    static_cast<double>(member->computed_tokens));
     }
-    return text;
+    return metrics.text();
 }
 
 }  // namespace spolia

@@ -31,6 +31,7 @@ struct FakeLlamaServer {
     bool keeps_prompts = false;     // --cache-ram
     bool ignores_restored = false;  // as models with sliding windows do
     bool saves_nothing = false;     // its folder is another one
+    bool refuses_restores = false;
     bool gone = false;
     std::function<std::vector<Token>(const std::string&)> tokens_of;  // empty: one a byte
     // Of all tokens of a slot; empty: those of SlotBytes.
@@ -132,7 +133,7 @@ private:
         std::ifstream in(directory / file);
         const std::string bytes(std::istreambuf_iterator<char>(in), {});
         const Result<SlotFile> read = parse_slot_file(std::as_bytes(std::span(bytes)), form.layout);
-        if (!read.ok() || read->version != form.version) {
+        if (refuses_restores || !read.ok() || read->version != form.version) {
             slots[slot] = {};
             return refuse(400, "Unable to restore slot");
         }

@@ -16,7 +16,7 @@ protected:
     SlotProbeTest() { server_.directory = folder_.path; }
 
     Result<SlotFileForm> probe() {
-        return probe_slots(LlamaServerClient(server_.call()), {.directory = folder_.path,
+        return probe_slots(LlamaServerClient(server_.call()), {.folder = *slots_,
                                                                .layout = server_.form.layout,
                                                                .tokens = tokens_,
                                                                .slot = 1,
@@ -32,6 +32,7 @@ protected:
     }
 
     const test::TestFolder folder_;
+    const std::unique_ptr<SlotFolder> slots_ = *SlotFolder::open(folder_.path);
     const std::vector<Token> tokens_ = {11, 12, 13, 14};
     test::FakeLlamaServer server_;
     decltype(SlotProbe::check_rows) check_rows_;

@@ -127,5 +127,79 @@ TEST(SlotTable, WaitsForASlot) {
     EXPECT_EQ(slot.get(), 0);
 }
 
+TEST(SlotTable, StopsWaitingWhenNobodyWaitsAnyMore) {
+    SlotTable table(1);
+    const std::optional<SlotLease> held = take(table, kShort);
+    std::stop_source stop;
+    const auto far = Clock::now() + std::chrono::hours(1);
+    std::future<bool> taken = std::async(std::launch::async, [&] {
+        return table.take(kShort, "a", far, stop.get_token()).has_value();
+    });
+    while (table.n_waiting() == 0) std::this_thread::yield();
+    stop.request_stop();
+    EXPECT_FALSE(taken.get());
+    const auto unclean = table.take_unclean("b", far, stop.get_token());
+    ASSERT_FALSE(unclean.ok());
+    EXPECT_EQ(unclean.error().code, ErrorCode::kCancelled);
+}
+
+std::optional<SlotLease> take_unclean(SlotTable& table, std::string tenant = "a") {
+    auto lease = table.take_unclean(std::move(tenant), Clock::now());
+    EXPECT_TRUE(lease.ok());
+    return lease.ok() ? *std::move(lease) : std::nullopt;
+}
+
+void clear_all(SlotTable& table, const std::string& tenant = "a") {
+    while (std::optional<SlotLease> lease = take_unclean(table, tenant)) lease->settle_unseen();
+}
+
+TEST(SlotTable, NamesWhatMustBeClearedBeforeTheServerChooses) {
+    SlotTable table(2);
+    clear_all(table);
+    EXPECT_FALSE(take_unclean(table));
+    use(table, kLong, "b");
+    const std::optional<SlotLease> foreign = take_unclean(table);
+    ASSERT_TRUE(foreign);
+    EXPECT_TRUE(foreign->must_clear());
+    const auto busy = table.take_unclean("a", Clock::now());
+    ASSERT_FALSE(busy.ok());
+    EXPECT_EQ(busy.error().code, ErrorCode::kOverloaded);
+}
+
+TEST(SlotTable, FillsNothingWhileTheServerChooses) {
+    SlotTable table(2);
+    clear_all(table);
+    std::optional<SlotLease> lease = take(table, kLong);
+    std::optional<SlotChoice> choice = table.choose("a", Clock::now());
+    ASSERT_TRUE(choice);
+    EXPECT_FALSE(lease->begin_fill());
+    EXPECT_FALSE(take_unclean(table)) << "the lease's slot is as clean as before";
+    EXPECT_FALSE(take(table, kShort, "b")) << "b's rows may become a's prefix";
+    use(table, kShort, "a");
+    EXPECT_FALSE(table.choose("b", Clock::now()));
+    EXPECT_TRUE(table.choose("a", Clock::now()));
+    choice.reset();
+    EXPECT_TRUE(lease->begin_fill());
+    const auto busy = table.take_unclean("a", Clock::now());
+    ASSERT_FALSE(busy.ok());
+    EXPECT_EQ(busy.error().code, ErrorCode::kOverloaded);
+    lease->settle(kLong, 2);
+    lease.reset();
+    EXPECT_TRUE(take_unclean(table));
+    EXPECT_TRUE(table.choose("b", Clock::now()));
+}
+
+TEST(SlotTable, ForgetsWhatTheServerMayHaveReplaced) {
+    SlotTable table(2);
+    clear_all(table);
+    use(table, kLong);
+    table.choose("a", Clock::now()).reset();
+    const std::optional<SlotLease> lease = take(table, kLong);
+    EXPECT_EQ(lease->n_held(), 0);
+    EXPECT_FALSE(lease->must_clear()) << "whatever it is, the server computed it for a";
+    table.choose("b", Clock::now()).reset();
+    EXPECT_TRUE(take(table, kLong)->must_clear());
+}
+
 }  // namespace
 }  // namespace spolia

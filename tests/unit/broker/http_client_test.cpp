@@ -1,6 +1,11 @@
 #include "broker/http/client.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <future>
+#include <stop_token>
 
 #include "tests/support/stub_server.h"
 
@@ -122,6 +127,42 @@ TEST(HttpClientTest, FindsServersByName) {
     const std::string host = "Host: localhost:" + std::to_string(server.port());
     EXPECT_NE(server.requests()[0].head.find(host), std::string::npos);
     EXPECT_FALSE(HttpClient("no-such-host.invalid", 80, milliseconds(1000)).call("GET", "/").ok());
+}
+
+TEST(HttpClientTest, StopsWhenToldTo) {
+    std::promise<void> asked;
+    StubServer server([&](const StubRequest&) -> std::optional<std::string> {
+        asked.set_value();
+        return std::nullopt;
+    });
+    HttpClient client("127.0.0.1", server.port());
+    std::stop_source stop;
+    client.set_stop(stop.get_token());
+    auto reply = std::async(std::launch::async, [&] { return client.call("GET", "/"); });
+    asked.get_future().wait();
+    stop.request_stop();
+    const Result<HttpReply> stopped = reply.get();
+    ASSERT_FALSE(stopped.ok());
+    EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+    EXPECT_EQ(client.call("GET", "/").error().code, ErrorCode::kCancelled) << "from here on";
+}
+
+// Without a file descriptor left there is no reply, and no more than that.
+TEST(HttpClientTest, ReportsThatNoFileIsLeft) {
+    StubServer server([](const StubRequest&) { return stub_response(200, "here"); });
+    const HttpClient client("127.0.0.1", server.port());
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const int next = ::dup(0);
+    rlimit none = before;
+    none.rlim_cur = static_cast<rlim_t>(next);
+    ::close(next);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const Result<HttpReply> reply = client.call("GET", "/");
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    ASSERT_FALSE(reply.ok());
+    EXPECT_EQ(reply.error().code, ErrorCode::kIo);
+    EXPECT_TRUE(client.call("GET", "/").ok());
 }
 
 }  // namespace

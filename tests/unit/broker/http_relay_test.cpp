@@ -1,7 +1,9 @@
 #include "broker/http/relay.h"
 
 #include <atomic>
+#include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -444,6 +446,81 @@ TEST_F(RelayTest, AnAnswerBeforeTheBodyEndsIt) {
     EXPECT_TRUE(upstream.sees_end());
 }
 
+// 1xx says that the upstream will answer, not that it has read enough.
+TEST_F(RelayTest, AnInterimAnswerEndsNoBody) {
+    start();
+    HttpClient client(port());
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab");
+    RawPeer upstream = origin_.accept();
+    upstream.read_head();
+    EXPECT_EQ(upstream.read_bytes(2), "ab");
+    for (const char* more : {"cd", "ef"}) {
+        upstream.send("HTTP/1.1 102 Processing\r\nX: y\r\n\r\n");
+        client.send(more);
+        EXPECT_EQ(upstream.read_bytes(2), more);
+    }
+    upstream.send(kOk);
+    EXPECT_EQ(client.response().body, "ok");
+}
+
+TEST_F(RelayTest, AnUpstreamThatTakesNoMoreIsLate) {
+    config_.upstream.idle_timeout_ms = 50;
+    start();
+    HttpClient client(port());
+    const std::string body(size_t{32} << 20, 'x');  // more than sockets hold
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+                "\r\n\r\n");
+    RawPeer upstream = origin_.accept();
+    std::thread sender([&] { client.send(body); });
+    const ClientResponse response = client.response();
+    EXPECT_EQ(response.status, 502);
+    EXPECT_NE(response.body.find("upstream.idle_timeout_ms"), std::string::npos) << response.body;
+    sender.join();
+}
+
+// What comes of the client's body while the answer is still being thought about goes along, too.
+TEST_F(RelayTest, ADeferredForwardStreamsItsBody) {
+    start();
+    std::promise<Deferred::Finish> asked;
+    proxy_.answer = [&](const HttpRequest&) {
+        Deferred deferred;
+        deferred.start = [&](Deferred::Finish finish, const std::stop_token&) {
+            asked.set_value(std::move(finish));
+        };
+        return deferred;
+    };
+    HttpClient client(port());
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    const Deferred::Finish finish = asked.get_future().get();
+    const std::string body(100000, 'x');
+    std::thread sender([&] { client.send(body); });
+    finish(forward());
+    RawPeer upstream = origin_.accept();
+    upstream.read_head();
+    EXPECT_EQ(upstream.read_bytes(body.size()), body);
+    sender.join();
+    upstream.send(kOk);
+    EXPECT_EQ(client.response().body, "ok");
+}
+
+TEST_F(RelayTest, AClientThatDoesNotWaitStopsWhatIsDeferred) {
+    start();
+    std::promise<std::stop_token> asked;
+    proxy_.answer = [&](const HttpRequest&) {
+        Deferred deferred;
+        deferred.start = [&](const Deferred::Finish&, const std::stop_token& gone) {
+            asked.set_value(gone);
+        };
+        return deferred;
+    };
+    auto client = std::make_unique<HttpClient>(port());
+    client->request("GET", "/");
+    const std::stop_token gone = asked.get_future().get();
+    EXPECT_FALSE(gone.stop_requested());
+    client.reset();
+    while (!gone.stop_requested()) std::this_thread::yield();
+}
+
 TEST_F(RelayTest, LimitsHoldForWhatIsStreamed) {
     config_.server.body_bytes_max = 1000;
     config_.server.header_bytes_max = 1000;
@@ -504,7 +581,7 @@ TEST_F(RelayTest, AForwardReplacesWhatItNames) {
     proxy_.answer = [&](const HttpRequest& request) {
         EXPECT_EQ(request.body, "theirs");
         Deferred deferred;
-        deferred.start = [&](std::function<void(ReadyReply)> finish) {
+        deferred.start = [&](const Deferred::Finish& finish, const std::stop_token&) {
             Forward to = forward();
             to.target = "/other";
             to.body = "ours!";

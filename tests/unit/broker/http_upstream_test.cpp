@@ -65,7 +65,9 @@ TEST(Upstream, CountsForMetrics) {
     all[0]->note_status(503);
     all[0]->note_failure(UpstreamFailure::kIdleTimeout);
     const Upstream::InFlight busy(*all[0]);
-    const std::string text = upstream_metrics_text(all);
+    MetricsText metrics;
+    add_upstream_metrics(all, metrics);
+    const std::string text = metrics.text();
     for (const char* line :
          {"spolia_upstream_requests_total{upstream=\"a:1\",status_class=\"2xx\"} 2\n",
           "spolia_upstream_requests_total{upstream=\"a:1\",status_class=\"5xx\"} 1\n",

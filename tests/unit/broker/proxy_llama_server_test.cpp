@@ -1,8 +1,10 @@
 #include "broker/proxy/llama_server_proxy.h"
 
+#include <atomic>
 #include <cstring>
 #include <future>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <variant>
@@ -27,6 +29,9 @@ const Json kFast = {{"fidelity", "fast"}, {"policy", "none"}};
 class LlamaServerProxyTest : public ::testing::Test {
 protected:
     LlamaServerProxyTest() {
+        core_.control.before_prefill = [this] {
+            if (leaves_) gone_.request_stop();
+        };
         core_.open();
         const TextModel& text = core_.service().text();
         server_.directory = folder_.path;
@@ -48,8 +53,7 @@ protected:
         const LlamaServerClient client(server_.call());
         proxy_ = std::make_unique<LlamaServerProxy>(
             *Upstream::open(config_.urls[0], config_), server_.call(), *client.props(),
-            with_model ? &core_.service() : nullptr,
-            LlamaServerProxyOptions{.slot_directory = folder_.path, .limits = {}});
+            with_model ? &core_.service() : nullptr, folder_.path, JsonLimits());
         while (with_model && !proxy_->hands_over()) std::this_thread::yield();
     }
 
@@ -71,7 +75,7 @@ protected:
         }
         std::promise<ReadyReply> promise;
         std::get<Deferred>(reply).start(
-            [&](ReadyReply ready) { promise.set_value(std::move(ready)); });
+            [&](ReadyReply ready) { promise.set_value(std::move(ready)); }, std::stop_token());
         return promise.get_future().get();
     }
     Forward forward(const HttpRequest& request, const std::string& tenant = "") {
@@ -113,6 +117,8 @@ protected:
     }
 
     const test::TestFolder folder_;
+    std::atomic<bool> leaves_ = false;  // the client, once its prompt is being computed
+    std::stop_source gone_;
     test::CoreHarness core_;
     test::FakeLlamaServer server_;
     UpstreamConfig config_;
@@ -158,12 +164,12 @@ TEST_F(LlamaServerProxyTest, LeavesTheRestToTheServer) {
 
     const HttpRequest own = completion("abc", kFast, {{"id_slot", 1}});
     const Forward chosen = forward(own);
-    EXPECT_EQ(*chosen.body, own.body);
+    EXPECT_FALSE(chosen.body) << "it goes as it came";
     EXPECT_EQ(fallback(chosen), "own_way");
 
     HttpRequest broken = own;
     broken.body = "{";
-    EXPECT_EQ(*forward(broken).body, "{");
+    EXPECT_FALSE(forward(broken).body);
 
     server_.tokens_of = [](const std::string&) { return std::vector<Token>{1}; };
     EXPECT_EQ(fallback(forward(completion("abc", kFast))), "tokens_differ");
@@ -256,13 +262,80 @@ TEST_F(LlamaServerProxyTest, HandsNothingToAServerWithOtherRows) {
     put_documents();
     server_.rows_of = {};
     const LlamaServerClient client(server_.call());
-    proxy_ = std::make_unique<LlamaServerProxy>(
-        *Upstream::open(config_.urls[0], config_), server_.call(), *client.props(),
-        &core_.service(), LlamaServerProxyOptions{.slot_directory = folder_.path, .limits = {}});
+    proxy_ = std::make_unique<LlamaServerProxy>(*Upstream::open(config_.urls[0], config_),
+                                                server_.call(), *client.props(), &core_.service(),
+                                                folder_.path, JsonLimits());
     // Until it has looked at them.
     while (server_.n_calls("POST /slots/0?action=save") == 0) std::this_thread::yield();
     EXPECT_EQ(fallback(forward(completion(prompt_of(kSecond, kFirst), kFast))), "no_handover");
     EXPECT_FALSE(proxy_->hands_over());
+}
+
+// Composed rows must not become the prefix of a request whose slot the server chooses.
+TEST_F(LlamaServerProxyTest, ClearsSlotsBeforeTheServerChooses) {
+    put_documents();
+    open();
+    HttpRequest message;
+    message.method = "POST";
+    message.path = "/v1/messages";
+    EXPECT_FALSE(proxy_->wants_body(message)) << "it is streamed";
+    const HttpRequest fast = completion(prompt_of(kSecond, kFirst), kFast);
+    const HttpRequest own = completion("abc", kFast, {{"n", 2}});
+    const std::vector<Token> tokens = server_.tokens_of(prompt_of(kSecond, kFirst));
+    for (const HttpRequest& request : {message, own}) {
+        answer(forward(fast), static_cast<int32_t>(tokens.size()) - 1);
+        EXPECT_TRUE(server_.tokens_in(0) == tokens || server_.tokens_in(1) == tokens);
+        const Forward sent = forward(request);
+        EXPECT_FALSE(sent.body);
+        EXPECT_TRUE(server_.tokens_in(0).empty());
+        EXPECT_TRUE(server_.tokens_in(1).empty());
+        EXPECT_EQ(fallback(forward(fast)), "server_chooses");
+        answer(sent, 0);
+        EXPECT_EQ(answer(forward(fast), 0).headers["x-spolia-policy"], "none");
+    }
+}
+
+TEST_F(LlamaServerProxyTest, DoesNothingForClientsThatWentAway) {
+    put_documents();
+    open();
+    const size_t n_before = server_.n_calls("POST /tokenize");
+    std::stop_source gone;
+    gone.request_stop();
+    Reply reply = proxy_->route(completion(prompt_of(kSecond, kFirst), kFast), "");
+    std::get<Deferred>(reply).start([](ReadyReply) { FAIL() << "nobody waits"; }, gone.get_token());
+    // Behind it, on as many threads as there are slots.
+    answer(forward(completion("abc", kFast)), 0);
+    answer(forward(completion("abc", kFast)), 0);
+    EXPECT_EQ(server_.n_calls("POST /tokenize"), n_before + 2);
+}
+
+TEST_F(LlamaServerProxyTest, RestoresNothingOnceTheClientIsGone) {
+    server_.slots.resize(1);
+    put_documents();
+    open();
+    leaves_ = true;
+    Reply reply = proxy_->route(completion(prompt_of(kSecond, kFirst), kFast), "");
+    std::get<Deferred>(reply).start([](ReadyReply) { FAIL() << "nobody waits"; },
+                                    gone_.get_token());
+    const Forward next = forward(completion(words(9, 60), kFast));
+    EXPECT_EQ(server_.n_calls("POST /slots/0?action=restore"), 1u) << "the probe's own";
+    EXPECT_EQ(fallback(next), "nothing_known");
+}
+
+// What the server was too slow for may still be done, behind our back.
+TEST_F(LlamaServerProxyTest, ClearsSlotsAfterARestoreThatFailed) {
+    server_.slots.resize(1);
+    put_documents();
+    open();
+    const std::string erase = "POST /slots/0?action=erase";
+    answer(forward(completion("abc", {{"fidelity", "exact"}})), 0);
+    const size_t n_before = server_.n_calls(erase);
+    server_.refuses_restores = true;
+    const Forward sent = forward(completion(prompt_of(kSecond, kFirst), kFast));
+    EXPECT_EQ(server_.n_calls(erase), n_before + 1);
+    EXPECT_EQ(Json::parse(*sent.body)["cache_prompt"], true);
+    EXPECT_FALSE(proxy_->hands_over()) << "the server is checked first";
+    EXPECT_EQ(fallback(sent), "restore_failed");
 }
 
 TEST_F(LlamaServerProxyTest, WithoutAModelPromptsGoWhereTheirBeginningIs) {

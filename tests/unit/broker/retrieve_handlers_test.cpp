@@ -50,7 +50,8 @@ protected:
         Reply reply = route(method, path, body, key);
         if (auto* deferred = std::get_if<Deferred>(&reply)) {
             std::promise<ReadyReply> promise;
-            deferred->start([&](ReadyReply given) { promise.set_value(std::move(given)); });
+            deferred->start([&](ReadyReply given) { promise.set_value(std::move(given)); },
+                            std::stop_token());
             return promise.get_future().get();
         }
         if (auto* response = std::get_if<HttpResponse>(&reply)) return std::move(*response);

@@ -40,7 +40,7 @@ protected:
         if (const auto* deferred = std::get_if<Deferred>(&reply)) {
             HttpResponse response;
             deferred->start(
-                [&](ReadyReply given) { response = std::get<HttpResponse>(std::move(given)); });
+                [&](ReadyReply given) { response = std::get<HttpResponse>(std::move(given)); }, {});
             return response;
         }
         EXPECT_TRUE(std::holds_alternative<HttpResponse>(reply)) << wanted.path;
