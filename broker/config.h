@@ -140,6 +140,8 @@ struct ConfigOption {
     Status (*set)(Config& config, std::string_view text);
 };
 std::span<const ConfigOption> config_options();
+// The option of that key; null when there is none.
+const ConfigOption* find_config_option(std::string_view key);
 
 // Where settings come from: flags > environment > file > defaults.
 struct ConfigSources {

@@ -6,6 +6,7 @@
 
 #include <toml++/toml.h>
 
+#include "broker/config_values.h"
 #include "reuse/selector.h"
 
 namespace spolia {

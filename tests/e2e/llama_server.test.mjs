@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { smallDisk, temporaryFolder } from './support/folder.mjs';
-import { LlamaServer, slotFolder } from './support/llama_server.mjs';
+import { LlamaServer, freePort, slotFolder } from './support/llama_server.mjs';
 import { answerOf, makeDocuments, makeRandom, makeSeed, ragRequest } from './support/prompts.mjs';
 import { Server } from './support/server.mjs';
 import { run } from './support/program.mjs';
@@ -174,6 +174,58 @@ test('a server that comes back is found again', async (t) => {
   await server.untilLogged('put into the llama-server', 2);
   const answer = await ask(server, request());
   assert.equal(answer.timings.prompt_n, 1);
+});
+
+test('a slot of the server\'s or the client\'s choice holds no composed rows', async (t) => {
+  const random = makeRandom(makeSeed(t));
+  const documents = makeDocuments(random, 3);
+  const { server } = await start(t, { behind: { slots: 1 } });
+  await server.put('/v1/chunks', { texts: documents });
+  const request = ragRequest(random.shuffled(documents), 'What is it?', kFast);
+  assert.equal((await ask(server, request)).policy, 'none');
+  const own = await ask(server, { ...request, id_slot: 0 });
+  assert.equal(own.fallback, 'own_way');
+  assert.equal(own.timings.cache_n, 0, 'not the rows that were composed');
+  const again = await ask(server, { ...request, id_slot: 0 });
+  assert.ok(again.timings.cache_n > 100, 'but what the server computed since');
+
+  assert.equal((await ask(server, request)).policy, 'none');
+  const { headers, body } = await server.ask('POST', '/v1/messages', { ...request, max_tokens: 4 });
+  assert.equal(headers.get('x-spolia-fallback'), 'other_api');
+  assert.equal(body.usage.cache_read_input_tokens, 0, JSON.stringify(body));
+});
+
+test('what a killed spolia left in the folder goes', async (t) => {
+  const documents = makeDocuments(makeRandom(makeSeed(t)), 3);
+  const { llama, server, folder } = await start(t);
+  await server.put('/v1/chunks', { texts: documents });
+  await ask(server, ragRequest([...documents].reverse(), 'What is it?', kFast));
+  await server.stop('SIGKILL');
+  const left = readdirSync(folder);
+  assert.ok(left.length > 0);
+  const next = await Server.start(t, {
+    named: ['--upstream', llama.url, '--upstream-kind', 'llama-server'],
+    args: ['--slot-dir', folder],
+  });
+  await next.untilLogged('put into the llama-server');
+  assert.deepEqual(readdirSync(folder).filter((name) => left.includes(name)), []);
+});
+
+test('a server that is not there yet is waited for', async (t) => {
+  const port = await freePort();
+  const folder = slotFolder(t);
+  const wait = () =>
+    Server.start(t, {
+      named: ['--upstream', `http://127.0.0.1:${port}`],
+      args: ['--slot-dir', folder],
+      until: 'waiting for the upstream to say what it has',
+    });
+  const stopped = await wait();
+  assert.deepEqual(await stopped.stop(), { code: 0, signal: null });
+
+  const server = await wait();
+  await LlamaServer.start(t, { folder, port });
+  await server.untilLogged('put into the llama-server');
 });
 
 describe('prompts are left to a server', () => {

@@ -15,10 +15,11 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 // `spolia serve` on a free port. Ends with the test that it is given to.
 export class Server {
-  // A launcher is a command line that the program's own is appended to.
+  // A launcher is a command line that the program's own is appended to. `until`: what it logs when
+  // the test may go on.
   static async start(
     t,
-    { named = ['--model', model, '--alias', 'tiny'], args = [], env = {}, launcher = [] } = {},
+    { named = ['--model', model, '--alias', 'tiny'], args = [], env = {}, launcher = [], until = 'ready' } = {},
   ) {
     const server = new Server();
     const line = [
@@ -37,20 +38,20 @@ export class Server {
       return { code, signal };
     });
     atEnd(t, () => server.stop('SIGKILL'));
-    await server.#becomeReady();
+    await server.#becomeReady(until);
     return server;
   }
 
   log = [];
 
-  #becomeReady() {
+  #becomeReady(message) {
     return new Promise((resolve, reject) => {
       const fail = (why) => reject(new Error(`${why}; its log:\n${this.log.join('\n')}`));
       const timer = setTimeout(() => fail('the server does not become ready'), kStartMs);
       const take = (line) => {
         this.log.push(line);
         if (this.log.length > kLogLinesMax) this.log.shift();
-        if (!line.includes('"message":"ready"')) return;
+        if (!line.includes(`"message":"${message}"`)) return;
         clearTimeout(timer);
         this.port = JSON.parse(line).port;
         resolve();
