@@ -19,11 +19,6 @@ void append(std::byte*& at, T value) {
     at += sizeof value;
 }
 
-Error mismatch(const std::string& what) {
-    return {ErrorCode::kUnsupported,
-            "this llama.cpp writes sequence states in a form that spolia does not know: " + what};
-}
-
 // Takes numbers and rows off a state's front.
 class StateReader {
 public:
@@ -52,11 +47,11 @@ private:
 };
 
 Status take_cells(StateReader& reader, uint32_t n_cells, KvState& found) {
-    if (n_cells > reader.left() / kCellBytes) return mismatch("cells are missing");
+    if (n_cells > reader.left() / kCellBytes) return other_kv_state("cells are missing");
     for (uint32_t cell = 0; cell < n_cells; ++cell) {
         found.positions.push_back(*reader.take<int32_t>());
         if (*reader.take<uint32_t>() != 1) {
-            return mismatch("cells of several sequences, or with extensions (M-RoPE)");
+            return other_kv_state("cells of several sequences, or with extensions (M-RoPE)");
         }
         reader.take<int32_t>();
     }
@@ -69,23 +64,28 @@ Status take_layers(StateReader& reader, const KvLayout& layout, size_t row_bytes
         const std::string where = std::string(what) + " of layer " + std::to_string(layer);
         const auto type = reader.take<int32_t>();
         const auto size = reader.take<uint64_t>();
-        if (!type || !size) return mismatch(where + " is missing");
+        if (!type || !size) return other_kv_state(where + " is missing");
         if (*type != kTypeF16) {
-            return mismatch(where + " has ggml type " + std::to_string(*type) +
-                            ", not f16 (--cache-type-k f16 --cache-type-v f16)");
+            return other_kv_state(where + " has ggml type " + std::to_string(*type) +
+                                  ", not f16 (--cache-type-k f16 --cache-type-v f16)");
         }
         if (*size != row_bytes) {
-            return mismatch(where + " has rows of " + std::to_string(*size) + " bytes, not " +
-                            std::to_string(row_bytes));
+            return other_kv_state(where + " has rows of " + std::to_string(*size) + " bytes, not " +
+                                  std::to_string(row_bytes));
         }
         const std::optional<size_t> begin = reader.skip_rows(n_rows, row_bytes);
-        if (!begin) return mismatch(where + " is cut off");
+        if (!begin) return other_kv_state(where + " is cut off");
         begins.push_back(*begin);
     }
     return {};
 }
 
 }  // namespace
+
+Error other_kv_state(const std::string& what) {
+    return {ErrorCode::kUnsupported,
+            "this llama.cpp writes sequence states in a form that spolia does not know: " + what};
+}
 
 KvStateForm::KvStateForm(const KvLayout& layout, int32_t n_stream, int32_t n_rows)
     : layout_(layout),
@@ -140,24 +140,25 @@ Result<KvState> parse_kv_state(std::span<const std::byte> state, const KvLayout&
     KvState found;
     const auto n_stream = reader.take<uint32_t>();
     if (!n_stream || *n_stream == 0 || *n_stream > kStreamsMax) {
-        return mismatch("it does not begin with a number of streams");
+        return other_kv_state("it does not begin with a number of streams");
     }
     found.n_stream = static_cast<int32_t>(*n_stream);
     for (uint32_t stream = 0; stream < *n_stream; ++stream) {
         const auto n_cells = reader.take<uint32_t>();
-        if (!n_cells) return mismatch("a stream is missing");
+        if (!n_cells) return other_kv_state("a stream is missing");
         if (*n_cells == 0) continue;
-        if (!found.k.empty()) return mismatch("the rows are in several streams");
+        if (!found.k.empty()) return other_kv_state("the rows are in several streams");
         if (Status cells = take_cells(reader, *n_cells, found); !cells) return cells.error();
         const auto v_trans = reader.take<uint32_t>();
         const auto n_layer = reader.take<uint32_t>();
-        if (!v_trans || !n_layer) return mismatch("it ends behind the cells");
+        if (!v_trans || !n_layer) return other_kv_state("it ends behind the cells");
         if (*v_trans != 0) {
-            return mismatch("V is transposed; flash attention (--flash-attn on) keeps it as it is");
+            return other_kv_state(
+                "V is transposed; flash attention (--flash-attn on) keeps it as it is");
         }
         if (*n_layer != static_cast<uint32_t>(layout.n_layer)) {
-            return mismatch(std::to_string(*n_layer) + " layers, not " +
-                            std::to_string(layout.n_layer));
+            return other_kv_state(std::to_string(*n_layer) + " layers, not " +
+                                  std::to_string(layout.n_layer));
         }
         Status layers = take_layers(reader, layout, layout.k_row_bytes(), "K", *n_cells, found.k);
         if (layers) {
@@ -166,7 +167,7 @@ Result<KvState> parse_kv_state(std::span<const std::byte> state, const KvLayout&
         if (!layers) return layers.error();
     }
     if (reader.left() > 0) {
-        return mismatch(std::to_string(reader.left()) + " bytes more than expected");
+        return other_kv_state(std::to_string(reader.left()) + " bytes more than expected");
     }
     return found;
 }

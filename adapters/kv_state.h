@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "index/result.h"
@@ -59,5 +60,8 @@ struct KvState {
 // kUnsupported, with what differs, where the state is none of the form above: another type of
 // cache, transposed V, more than one sequence, cells with extensions, missing or surplus bytes.
 Result<KvState> parse_kv_state(std::span<const std::byte> state, const KvLayout& layout);
+
+// That a state is not of the form above.
+Error other_kv_state(const std::string& what);
 
 }  // namespace spolia

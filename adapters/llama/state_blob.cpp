@@ -13,11 +13,6 @@ namespace {
 constexpr uint32_t kMagic = 0xaf143cd8;
 constexpr size_t kHeadBytes = sizeof(uint32_t) + sizeof(int32_t);
 
-Error mismatch(const std::string& what) {
-    return {ErrorCode::kUnsupported,
-            "this llama.cpp writes sequence states in a form that spolia does not know: " + what};
-}
-
 }  // namespace
 
 StateBlob::StateBlob(const KvLayout& layout, int32_t n_stream)
@@ -68,25 +63,27 @@ Status StateBlob::hand_over(llama_context* context, int32_t sequence) const {
 Status StateBlob::parse(std::span<const std::byte> state, int32_t n_rows) {
     if (Status status = reset(n_rows); !status) return status;
     if (state.size() != size_) {
-        return mismatch("a state of " + std::to_string(n_rows) + " rows has " +
-                        std::to_string(state.size()) + " bytes, not " + std::to_string(size_));
+        return other_kv_state("a state of " + std::to_string(n_rows) + " rows has " +
+                              std::to_string(state.size()) + " bytes, not " +
+                              std::to_string(size_));
     }
     // Everything but the rows must be as we would write it; sequence ids aside, and with the
     // sequence's stream first, which the caller sees to by using sequence 0.
     const auto differs = [&](size_t begin, size_t end) {
         return std::memcmp(state.data() + begin, bytes_.get() + begin, end - begin) != 0;
     };
-    if (differs(0, kHeadBytes + form_.header_bytes())) return mismatch("its header differs");
+    if (differs(0, kHeadBytes + form_.header_bytes())) return other_kv_state("its header differs");
     for (int32_t layer = 0; layer < layout_.n_layer; ++layer) {
         const size_t k = kHeadBytes + form_.k_begin(layer);
         const size_t v = kHeadBytes + form_.v_begin(layer);
         if (differs(k - KvStateForm::kLayerHeaderBytes, k) ||
             differs(v - KvStateForm::kLayerHeaderBytes, v)) {
-            return mismatch("layer " + std::to_string(layer) + " differs in type or row size");
+            return other_kv_state("layer " + std::to_string(layer) +
+                                  " differs in type or row size");
         }
     }
     if (differs(kHeadBytes + form_.tail_begin(), size_)) {
-        return mismatch("other streams are not empty");
+        return other_kv_state("other streams are not empty");
     }
     std::memcpy(bytes_.get(), state.data(), size_);
     return {};

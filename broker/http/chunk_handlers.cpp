@@ -35,9 +35,7 @@ private:
         for (const std::vector<ChunkInfo>& part : chunks_) {
             all.insert(all.end(), part.begin(), part.end());
         }
-        HttpResponse response;
-        response.body = chunk_list_json(all);
-        return response;
+        return json_response(chunk_list_json(all));
     }
 
     Mutex mutex_;
@@ -73,9 +71,7 @@ Reply handle_put_chunks(const HandlerContext& context) {
 }
 
 Reply handle_list_chunks(const HandlerContext& context) {
-    HttpResponse response;
-    response.body = chunk_list_json(context.service.list_chunks(salt_of(context)));
-    return response;
+    return json_response(chunk_list_json(context.service.list_chunks(salt_of(context))));
 }
 
 Reply handle_get_chunk(const HandlerContext& context) {
@@ -83,9 +79,7 @@ Reply handle_get_chunk(const HandlerContext& context) {
     if (!key) return not_a_key(context.tail);
     const Result<ChunkInfo> chunk = context.service.get_chunk(salt_of(context), *key);
     if (!chunk.ok()) return error_response(api_error(chunk.error()));
-    HttpResponse response;
-    response.body = chunk_json(*chunk);
-    return response;
+    return json_response(chunk_json(*chunk));
 }
 
 Reply handle_delete_chunk(const HandlerContext& context) {
@@ -95,9 +89,7 @@ Reply handle_delete_chunk(const HandlerContext& context) {
         return error_response(ApiError{404, "there is no chunk " + key->hex(), "not_found_error",
                                        "key", "not_found"});
     }
-    HttpResponse response;
-    response.body = chunk_deleted_json(*key);
-    return response;
+    return json_response(chunk_deleted_json(*key));
 }
 
 }  // namespace spolia

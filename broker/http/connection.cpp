@@ -11,6 +11,7 @@
 #include <boost/beast/http/write.hpp>
 
 #include "broker/http/relay.h"
+#include "broker/http/result_in.h"
 #include "broker/http/unreadable_request.h"
 #include "broker/log.h"
 
@@ -31,8 +32,6 @@ constexpr milliseconds kLinger{2000};
 constexpr size_t kReadBytes = 4096;
 constexpr size_t kBodyReadBytes = size_t{64} << 10;
 constexpr size_t kReservedBodyBytes = size_t{1} << 20;
-
-auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
 // Cancels a generation that its connection leaves unfinished.
 class GenerationGuard {

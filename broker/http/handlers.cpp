@@ -10,12 +10,6 @@
 namespace spolia {
 namespace {
 
-HttpResponse json_response(std::string body) {
-    HttpResponse response;
-    response.body = std::move(body);
-    return response;
-}
-
 HttpResponse json_response(const Parsed<std::string>& body) {
     return body.ok() ? json_response(*body) : error_response(body.error());
 }

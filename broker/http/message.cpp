@@ -44,6 +44,13 @@ void set_target(HttpRequest& request, std::string_view target) {
     }
 }
 
+HttpResponse json_response(std::string body, int status) {
+    HttpResponse response;
+    response.status = status;
+    response.body = std::move(body);
+    return response;
+}
+
 HttpResponse error_response(const ApiError& error) {
     HttpResponse response;
     response.status = error.status;

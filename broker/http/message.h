@@ -39,6 +39,9 @@ inline void release(std::string& text) { std::string().swap(text); }
 // Fills path and query from a request's target.
 void set_target(HttpRequest& request, std::string_view target);
 
+// A body that is JSON.
+HttpResponse json_response(std::string body, int status = 200);
+
 // Overload is told to come back later.
 HttpResponse error_response(const ApiError& error);
 

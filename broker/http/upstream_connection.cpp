@@ -5,21 +5,15 @@
 #include <cerrno>
 
 #include <boost/asio/connect.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+
+#include "broker/http/result_in.h"
 
 namespace spolia {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
-
-namespace {
-
-auto result_in(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
-
-}  // namespace
 
 UpstreamConnection::Awaitable<FoundAddresses> UpstreamConnection::find(Upstream& upstream) {
     found_ = std::make_shared<Mailbox<FoundAddresses>>(co_await asio::this_coro::executor, 0);

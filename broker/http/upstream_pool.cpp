@@ -18,6 +18,11 @@ UpstreamPool::UpstreamPool(boost::asio::execution_context& context)
     const boost::asio::ip::tcp::socket first(static_cast<boost::asio::io_context&>(context));
 }
 
+UpstreamPool& UpstreamPool::of(const boost::asio::any_io_executor& executor) {
+    return boost::asio::use_service<UpstreamPool>(
+        boost::asio::query(executor, boost::asio::execution::context));
+}
+
 void UpstreamPool::drop_aged(std::vector<Idle>& idle, std::vector<Idle>& dropped) {
     const Clock::time_point oldest = Clock::now() - kIdleMax;
     auto fresh = idle.begin();

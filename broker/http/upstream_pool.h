@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
 
 #include "broker/http/upstream_connection.h"
@@ -19,6 +20,8 @@ public:
     static boost::asio::execution_context::id id;  // the name Asio looks for
 
     explicit UpstreamPool(boost::asio::execution_context& context);
+    // The pool of the io_context that an executor is of.
+    static UpstreamPool& of(const boost::asio::any_io_executor& executor);
 
     // The one used last that is still as it was left; null: none.
     std::unique_ptr<UpstreamConnection> take(const Upstream& upstream) EXCLUDES(mutex_);

@@ -34,13 +34,6 @@ HttpResponse none_left() {
                                    "upstream_unavailable"});
 }
 
-HttpResponse json_response(std::string body, int status = 200) {
-    HttpResponse response;
-    response.status = status;
-    response.body = std::move(body);
-    return response;
-}
-
 std::vector<std::shared_ptr<Upstream>> behind_tls(const UpstreamGroup& group) {
     std::vector<std::shared_ptr<Upstream>> upstreams;
     for (size_t i = 0; i < group.size(); ++i) {

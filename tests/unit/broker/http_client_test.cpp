@@ -149,6 +149,9 @@ TEST(HttpClientTest, StopsWhenToldTo) {
 
 // Without a file descriptor left there is no reply, and no more than that.
 TEST(HttpClientTest, ReportsThatNoFileIsLeft) {
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "UBSan opens a pipe to look at memory, and takes what it can't for broken";
+#endif
     StubServer server([](const StubRequest&) { return stub_response(200, "here"); });
     const HttpClient client("127.0.0.1", server.port());
     rlimit before{};
