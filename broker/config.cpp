@@ -64,6 +64,12 @@ Status check_together(const Config& config) {
                        std::to_string(chunker.tokens_max) +
                        "): lower reuse.chunk_tokens_min or raise reuse.chunk_tokens_max");
     }
+    if (config.upstream.kind == UpstreamKind::kLlamaServer && config.upstream.urls.size() > 1) {
+        return invalid(
+            "--upstream-kind llama-server is for one upstream, not " +
+            std::to_string(config.upstream.urls.size()) +
+            ": start one spolia for each, or give --upstream-kind openai, which only forwards");
+    }
     const Status embedder = check_embedder_choice(config.embedding);
     if (embedder.ok()) return {};
     return Error{

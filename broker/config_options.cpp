@@ -76,7 +76,7 @@ constexpr ConfigOption kOptions[] = {
      [](C c, V v) { return set_integer<int32_t>(c.server.stop_grace_ms, v, 0, kDayMs); }},
 
     {"upstream.urls", "--upstream", "SPOLIA_UPSTREAM", "URL[,URL...]",
-     "servers to stand in front of, http or https; without --model nothing is loaded here",
+     "servers to stand in front of, http or https; a llama-server's model is loaded here, too",
      [](C c, V v) { return add_urls(c.upstream, v); }},
     {"upstream.kind", "--upstream-kind", "SPOLIA_UPSTREAM_KIND", "KIND",
      "what they are: auto | llama-server | openai",

@@ -38,7 +38,8 @@ pids+=($!)
     >"$folder/spolia.log" 2>&1 &
 pids+=($!)
 until grep -q "put into the llama-server's slots" "$folder/spolia.log"; do
-    kill -0 "${pids[@]}" || { cat "$folder"/*.log; exit 1; }
+    for pid in "${pids[@]}"; do kill -0 "$pid" || { cat "$folder"/*.log; exit 1; }; done
+    if grep -q "left to the" "$folder/spolia.log"; then cat "$folder/spolia.log"; exit 1; fi
     sleep 0.1
 done
 front=$(sed -n 's/.*"message":"listening.*"port":\([0-9]*\).*/\1/p' "$folder/spolia.log")

@@ -40,13 +40,23 @@ SlotLease::SlotLease(SlotLease&& other) noexcept
       must_clear_(other.must_clear_),
       prompt_(std::move(other.prompt_)),
       n_exact_(other.n_exact_),
+      touched_(other.touched_),
       settled_(other.settled_) {}
 
 SlotLease::~SlotLease() {
     if (table_ != nullptr) table_->give_back(*this);
 }
 
-bool SlotLease::begin_fill() { return table_->begin_fill(slot_); }
+void SlotLease::touch() {
+    touched_ = true;
+    table_->touch(*this, false);
+}
+
+bool SlotLease::begin_fill() {
+    const bool may = table_->touch(*this, true);
+    touched_ = touched_ || may;
+    return may;
+}
 
 void SlotLease::settle(std::vector<Token> prompt, int32_t n_exact) {
     prompt_ = std::move(prompt);
@@ -57,10 +67,12 @@ void SlotLease::settle(std::vector<Token> prompt, int32_t n_exact) {
 void SlotLease::settle_unseen() { settle({}, 0); }
 
 SlotChoice::SlotChoice(SlotChoice&& other) noexcept
-    : table_(std::exchange(other.table_, nullptr)) {}
+    : table_(std::exchange(other.table_, nullptr)),
+      tenant_(std::move(other.tenant_)),
+      sent_(other.sent_) {}
 
 SlotChoice::~SlotChoice() {
-    if (table_ != nullptr) table_->end_choice();
+    if (table_ != nullptr) table_->end_choice(*this);
 }
 
 int32_t SlotTable::Slot::n_held(std::span<const Token> prompt, const std::string& whose) const {
@@ -75,7 +87,6 @@ bool SlotTable::Slot::must_clear(const std::string& whose) const {
 SlotTable::SlotTable(int32_t n_slots) : slots_(static_cast<size_t>(n_slots)) {}
 
 SlotTable::Slot* SlotTable::best_idle(std::span<const Token> prompt, const std::string& tenant) {
-    if (others_choose(tenant)) return nullptr;
     // A few tokens that all prompts begin with are no reason to lose what else a slot holds.
     const auto n_least = static_cast<int32_t>(prompt.size() / kShareLeast);
     Slot* best = nullptr;
@@ -97,7 +108,6 @@ SlotLease SlotTable::lease(Slot& slot, std::span<const Token> prompt, std::strin
     const int32_t n_held = slot.n_held(prompt, tenant);
     const bool must_clear = slot.must_clear(tenant);
     slot.taken = true;
-    slot.mixed = slot.mixed || slot.tenant != tenant;
     return SlotLease(*this, static_cast<int32_t>(&slot - slots_.data()), std::move(tenant), n_held,
                      must_clear);
 }
@@ -117,27 +127,20 @@ std::optional<SlotLease> SlotTable::take(std::span<const Token> prompt, std::str
     return lease(*slot, prompt, std::move(tenant));
 }
 
-std::optional<SlotChoice> SlotTable::choose(const std::string& tenant, Time deadline,
-                                            const std::stop_token& stop) {
-    const std::stop_callback wake(stop, waking(mutex_, changed_));
+SlotChoice SlotTable::choose(std::string tenant) {
     const MutexLock lock(mutex_);
-    for (bool in_time = true; others_choose(tenant) && in_time && !stop.stop_requested();) {
-        in_time = changed_.wait_until(mutex_, deadline);
-    }
-    if (others_choose(tenant)) return std::nullopt;
-    choosing_ = tenant;
     ++n_choices_;
-    return SlotChoice(*this);
+    return SlotChoice(*this, std::move(tenant));
 }
 
-Result<std::optional<SlotLease>> SlotTable::take_unclean(std::string tenant, Time deadline,
-                                                         const std::stop_token& stop) {
+Result<std::optional<SlotLease>> SlotTable::take_composed(std::string tenant, Time deadline,
+                                                          const std::stop_token& stop) {
     const std::stop_callback wake(stop, waking(mutex_, changed_));
     const MutexLock lock(mutex_);
     for (bool in_time = true;;) {
         bool busy = false;
         for (Slot& slot : slots_) {
-            if (!slot.must_clear(tenant)) continue;
+            if (!slot.composed) continue;
             if (!slot.taken) return std::optional(lease(slot, {}, std::move(tenant)));
             busy = true;
         }
@@ -146,6 +149,15 @@ Result<std::optional<SlotLease>> SlotTable::take_unclean(std::string tenant, Tim
         if (!in_time) return Error{ErrorCode::kOverloaded, "slots that must be cleared are busy"};
         in_time = changed_.wait_until(mutex_, deadline);
     }
+}
+
+std::optional<SlotLease> SlotTable::take_foreign(std::string tenant) {
+    const MutexLock lock(mutex_);
+    if (n_choices_ > 1) return std::nullopt;
+    const auto foreign = std::ranges::find_if(
+        slots_, [&](const Slot& slot) { return !slot.taken && slot.must_clear(tenant); });
+    if (foreign == slots_.end()) return std::nullopt;
+    return lease(*foreign, {}, std::move(tenant));
 }
 
 int32_t SlotTable::n_taken() const {
@@ -166,10 +178,12 @@ void SlotTable::forget_all() {
     }
 }
 
-bool SlotTable::begin_fill(int32_t slot) {
+bool SlotTable::touch(const SlotLease& lease, bool fill) {
     const MutexLock lock(mutex_);
-    if (n_choices_ > 0) return false;
-    slots_[static_cast<size_t>(slot)].composed = true;
+    if (fill && n_choices_ > 0) return false;
+    Slot& slot = slots_[static_cast<size_t>(lease.slot_)];
+    slot.composed = slot.composed || fill;
+    slot.mixed = slot.mixed || slot.tenant != lease.tenant_;
     return true;
 }
 
@@ -178,24 +192,28 @@ void SlotTable::give_back(SlotLease& lease) {
         const MutexLock lock(mutex_);
         Slot& slot = slots_[static_cast<size_t>(lease.slot_)];
         slot.taken = false;
-        slot.used = ++uses_;
-        slot.tenant = std::move(lease.tenant_);
-        slot.tokens = std::move(lease.prompt_);
-        slot.n_exact = lease.n_exact_;
-        slot.composed = !lease.settled_ || static_cast<size_t>(slot.n_exact) < slot.tokens.size();
-        slot.mixed = false;
+        if (lease.settled_ || lease.touched_) {
+            slot.used = ++uses_;
+            slot.tenant = std::move(lease.tenant_);
+            slot.tokens = std::move(lease.prompt_);
+            slot.n_exact = lease.n_exact_;
+            slot.composed =
+                !lease.settled_ || static_cast<size_t>(slot.n_exact) < slot.tokens.size();
+            slot.mixed = false;
+        }
     }
     changed_.notify_all();
 }
 
 // Any slot may have been taken.
-void SlotTable::end_choice() {
+void SlotTable::end_choice(const SlotChoice& choice) {
     {
         const MutexLock lock(mutex_);
         --n_choices_;
         for (Slot& slot : slots_) {
+            if (!choice.sent_) break;
             slot.tokens.clear();
-            slot.mixed = slot.mixed || slot.tenant != choosing_;
+            slot.mixed = slot.mixed || slot.tenant != choice.tenant_;
         }
     }
     changed_.notify_all();

@@ -6,6 +6,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "index/result.h"
@@ -32,8 +33,10 @@ public:
     // composed rows, or another tenant's (which how long an answer takes would tell of).
     bool must_clear() const { return must_clear_; }
 
-    // From here on the slot may hold composed rows. False, and it does not, while the server
-    // chooses slots for others.
+    // Something is sent to the slot: unless settled, nobody knows what it holds when it is given
+    // back. A slot that was not touched is as it was.
+    void touch();
+    // The same with composed rows. False, and nothing may be, while the server chooses slots.
     bool begin_fill();
     // When it is given back, the slot may hold this prompt; the first rows of it, if so, exactly.
     // The last call counts; without any, nobody knows what it holds.
@@ -53,22 +56,28 @@ private:
     bool must_clear_;
     std::vector<Token> prompt_;
     int32_t n_exact_ = 0;
+    bool touched_ = false;
     bool settled_ = false;
 };
 
-// A request of which the server says which slot it takes. Until this goes nothing is composed into
-// slots, and those of other tenants are not given out.
+// A request of which the server says which slot it takes, until it is answered. Nothing is composed
+// into slots while there are any.
 class SlotChoice {
 public:
     SlotChoice(SlotChoice&& other) noexcept;
     SlotChoice& operator=(SlotChoice&&) = delete;
     ~SlotChoice();
 
+    // From here on the server may put the request into any slot.
+    void send() { sent_ = true; }
+
 private:
     friend class SlotTable;
-    explicit SlotChoice(SlotTable& table) : table_(&table) {}
+    SlotChoice(SlotTable& table, std::string tenant) : table_(&table), tenant_(std::move(tenant)) {}
 
     SlotTable* table_;
+    std::string tenant_;
+    bool sent_ = false;
 };
 
 // Which slots of a llama-server are taken by requests of ours, and what the others were last given.
@@ -85,15 +94,17 @@ public:
     std::optional<SlotLease> take(std::span<const Token> prompt, std::string tenant, Time deadline,
                                   const std::stop_token& stop = {}) EXCLUDES(mutex_);
 
-    // Announces a request for which the server chooses; waits for those of other tenants. Before it
-    // is sent, take_unclean() has to have brought nothing more.
-    std::optional<SlotChoice> choose(const std::string& tenant, Time deadline,
-                                     const std::stop_token& stop = {}) EXCLUDES(mutex_);
-    // A slot that must be cleared for the tenant, idle: waits for those that are busy. Nothing
-    // where there is none any more; kOverloaded at the deadline, kCancelled after a stop.
-    Result<std::optional<SlotLease>> take_unclean(std::string tenant, Time deadline,
-                                                  const std::stop_token& stop = {})
+    // Announces a request for which the server chooses. Before it is sent, take_composed() has to
+    // have brought nothing more.
+    SlotChoice choose(std::string tenant) EXCLUDES(mutex_);
+    // A slot that may hold composed rows, idle: waits for those that are busy. Nothing where there
+    // is none any more; kOverloaded at the deadline, kCancelled after a stop.
+    Result<std::optional<SlotLease>> take_composed(std::string tenant, Time deadline,
+                                                   const std::stop_token& stop = {})
         EXCLUDES(mutex_);
+    // An idle slot that may hold another tenant's rows; nothing where there is none, or where the
+    // server may be using any slot for another request.
+    std::optional<SlotLease> take_foreign(std::string tenant) EXCLUDES(mutex_);
 
     int32_t n_taken() const EXCLUDES(mutex_);
     // Requests that wait in take().
@@ -118,13 +129,11 @@ private:
     };
 
     Slot* best_idle(std::span<const Token> prompt, const std::string& tenant) REQUIRES(mutex_);
-    bool others_choose(const std::string& tenant) const REQUIRES(mutex_) {
-        return n_choices_ > 0 && choosing_ != tenant;
-    }
     SlotLease lease(Slot& slot, std::span<const Token> prompt, std::string tenant) REQUIRES(mutex_);
-    bool begin_fill(int32_t slot) EXCLUDES(mutex_);
+    // False where a fill may not be.
+    bool touch(const SlotLease& lease, bool fill) EXCLUDES(mutex_);
     void give_back(SlotLease& lease) EXCLUDES(mutex_);
-    void end_choice() EXCLUDES(mutex_);
+    void end_choice(const SlotChoice& choice) EXCLUDES(mutex_);
 
     mutable Mutex mutex_;
     CondVar changed_;
@@ -132,7 +141,6 @@ private:
     uint64_t uses_ GUARDED_BY(mutex_) = 0;
     int32_t n_waiting_ GUARDED_BY(mutex_) = 0;
     int32_t n_choices_ GUARDED_BY(mutex_) = 0;
-    std::string choosing_ GUARDED_BY(mutex_);  // the tenant of all choices
 };
 
 }  // namespace spolia

@@ -28,7 +28,8 @@ void ConfigFlags::add_to(CLI::App& command, std::span<const std::string_view> ke
         if (option.flag.empty() || std::ranges::none_of(key_beginnings, begins)) continue;
         const std::string key(option.key);
         const std::string flag(option.flag);
-        const std::string help = std::string(option.help) + " [" + std::string(option.env) + "]";
+        const std::string help =
+            std::string(option.help) + " [" + key + ", " + std::string(option.env) + "]";
         if (option.value.empty()) {
             command
                 .add_flag_callback(

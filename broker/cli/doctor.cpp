@@ -38,6 +38,8 @@ the model file, llama.cpp's cache and state layout, the load gate (recomputing e
 llama_decode's logits; a rotated block must equal the same chunk encoded in place), the cache
 folder, the embedder of collections, what the guard has learned of the model, rotation speed against
 memcpy, and memory. Takes the options of `spolia serve`; without --model it uses the sample model.
+Upstreams are not asked: `serve` logs whether prompts are put into a llama-server's slots, and why
+not.
 Exit code 1 when a check fails.
 
 With --prefix it reads a log instead: one request to /v1/chat/completions or /v1/completions a line,

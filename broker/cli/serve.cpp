@@ -36,7 +36,10 @@ namespace {
 
 constexpr const char* kExamples = R"(Without a model it serves the sample model, which answers
 questions about the notes of `spolia tasks` and nothing else; give it --chunk-min 16.
-With --upstream and no model it only forwards, to servers that are there.
+With --upstream and no model, a single llama-server's own GGUF file is loaded, to compose prompts
+for its slots (never with --upstream-kind openai); in front of other servers nothing is loaded.
+Flags win over the environment, and that over the file, where the key in brackets is meant. Only
+from the environment or the file: SPOLIA_UPSTREAM_KEY, SPOLIA_UPSTREAM_SALT_SECRET.
 
 Examples:
   spolia serve --model qwen2-0_5b-instruct-q8_0.gguf
@@ -190,11 +193,11 @@ Status load_behind(const Config& config, const std::optional<ServerCall>& call, 
     if (call) {
         const Result<ServerProps> props = await_props(*call);
         if (props) return load_llama_server(config, *call, *props, router, backend);
-        if (config.upstream.kind == UpstreamKind::kLlamaServer) {
-            log_event(LogLevel::kWarning,
-                      "all prompts are left to the upstream: " + props.error().message);
-            return {};
-        }
+        // One that is none may say so in any way; one that has a key says 401.
+        const bool sure = config.upstream.kind == UpstreamKind::kLlamaServer;
+        log_event(sure ? LogLevel::kWarning : LogLevel::kInfo,
+                  "all prompts are left to the upstream: " + props.error().message);
+        if (sure) return {};
     }
     const bool forwards_only = !config.upstream.urls.empty() && config.model.path.empty();
     return forwards_only ? Status() : load_model(config, router, backend);
@@ -232,6 +235,7 @@ int serve(const Config& config, Proxy* proxy, const std::optional<ServerCall>& c
     const Status loaded = load_behind(config, call, router, backend);
     stop.loaded();
     if (!loaded) {
+        calls.request_stop();
         server->reset();
         return fail(loaded.error());
     }

@@ -44,11 +44,12 @@ bool worth_composing(const PromptPlan& plan, const Handover& handover, bool by_c
     // What handing over takes is in no plan.
     constexpr double kMargin = 0.9;
     if (handover.always) return true;
+    int32_t n_reused = plan.n_exact;
+    for (const PlannedBlock& block : plan.blocks) n_reused += block.exact ? 0 : block.n_rows;
+    if (n_reused == 0) return false;
     const double elsewhere_ms = handover.elsewhere_ms.value_or(plan.dense_ms);
     if (by_cost && elsewhere_ms > 0) return plan.chosen_ms < kMargin * elsewhere_ms;
     // Nothing was measured yet, or that does not count.
-    int32_t n_reused = plan.n_exact;
-    for (const PlannedBlock& block : plan.blocks) n_reused += block.exact ? 0 : block.n_rows;
     return 2 * n_reused >= plan.n_prompt;
 }
 

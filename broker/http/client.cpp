@@ -26,16 +26,22 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+constexpr std::chrono::milliseconds kStopLook{20};
+
 std::vector<tcp::endpoint> resolve(const std::string& host, uint16_t port,
-                                   Clock::time_point deadline, error_code& error) {
+                                   Clock::time_point deadline, const std::stop_token& stop,
+                                   error_code& error) {
     const auto promise = std::make_shared<std::promise<FoundAddresses>>();
     std::make_shared<NameLookup>(host, port)->ask([promise](FoundAddresses found) {
         promise->set_value(std::move(found));
     });
     std::future<FoundAddresses> future = promise->get_future();
-    if (future.wait_until(deadline) != std::future_status::ready) {
-        error = asio::error::timed_out;
-        return {};
+    // Addresses are there at once; for names a look now and then whether to stop costs nothing.
+    while (future.wait_for(kStopLook) != std::future_status::ready) {
+        if (stop.stop_requested() || Clock::now() > deadline) {
+            error = asio::error::timed_out;
+            return {};
+        }
     }
     FoundAddresses found = future.get();
     error = found.error;
@@ -51,7 +57,7 @@ public:
           deadline_(Clock::now() + timeout),
           stop_(stop),
           stream_(context_) {
-        const std::vector<tcp::endpoint> found = resolve(host, port, deadline_, error_);
+        const std::vector<tcp::endpoint> found = resolve(host, port, deadline_, stop_, error_);
         await([&](auto done) { stream_.async_connect(found, done); });
         if (!error_) stream_.socket().set_option(tcp::no_delay(true), error_);
     }

@@ -33,20 +33,26 @@ void EarlyAnswer::watch() {
 }
 
 void EarlyAnswer::on_readable() {
-    if (swallow_interim()) return watch();
+    switch (look()) {
+        case Seen::kInterim: return watch();
+        case Seen::kPart: return;  // rare: the answer is then only seen behind the whole body
+        case Seen::kAnswer: break;
+    }
     came_ = true;
     on_answer_();
 }
 
-bool EarlyAnswer::swallow_interim() {
+EarlyAnswer::Seen EarlyAnswer::look() {
     std::array<char, kPeekBytes> bytes;
     const int socket = upstream_.native_handle();
     const ssize_t n_read = ::recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (n_read <= 0) return false;
+    if (n_read <= 0) return Seen::kAnswer;
     const std::string_view seen(bytes.data(), static_cast<size_t>(n_read));
+    if (!begins_interim(seen)) return Seen::kAnswer;
     const size_t end = seen.find(kHeaderEnd);
-    if (!begins_interim(seen) || end == seen.npos) return false;
-    return ::recv(socket, bytes.data(), end + kHeaderEnd.size(), MSG_DONTWAIT) > 0;
+    if (end == seen.npos) return Seen::kPart;
+    ::recv(socket, bytes.data(), end + kHeaderEnd.size(), MSG_DONTWAIT);
+    return Seen::kInterim;
 }
 
 }  // namespace spolia

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -23,8 +24,9 @@ public:
 
 private:
     void on_readable();
-    // Whether it was a whole answer of this kind, which is gone then.
-    bool swallow_interim();
+    enum class Seen : uint8_t { kInterim, kPart, kAnswer };
+    // A whole interim answer is gone then.
+    Seen look();
 
     boost::asio::ip::tcp::socket& upstream_;
     const boost::asio::any_io_executor strand_;

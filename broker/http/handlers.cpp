@@ -10,7 +10,7 @@
 namespace spolia {
 namespace {
 
-HttpResponse json_response(const Parsed<std::string>& body) {
+HttpResponse json_or_error(const Parsed<std::string>& body) {
     return body.ok() ? json_response(*body) : error_response(body.error());
 }
 
@@ -57,7 +57,7 @@ ReadyReply preview_plan(const HandlerContext& context, const Retrieve& retrieve)
 }
 
 ReadyReply apply_template(const HandlerContext& context, const Retrieve& retrieve) {
-    return json_response(parse(context, retrieve, render_prompt));
+    return json_or_error(parse(context, retrieve, render_prompt));
 }
 
 Reply now(ReadyReply&& reply) {
@@ -103,17 +103,17 @@ Reply handle_embeddings(const HandlerContext&) {
 }
 
 Reply handle_models(const HandlerContext& context) {
-    return json_response(
+    return json_or_error(
         models_json(context.service.model(), model_names(context).front(), context.started));
 }
 
 Reply handle_tokenize(const HandlerContext& context) {
-    return json_response(
+    return json_or_error(
         tokenize_response(context.request.body, context.service.text(), context.limits));
 }
 
 Reply handle_detokenize(const HandlerContext& context) {
-    return json_response(
+    return json_or_error(
         detokenize_response(context.request.body, context.service.text(), context.limits));
 }
 

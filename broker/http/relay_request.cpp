@@ -163,6 +163,7 @@ void Relay::stop_sending() {
 Relay::Awaitable<bool> Relay::read_piece() {
     for (;;) {
         error_code error;
+        if (early_ != nullptr && early_->came()) co_return false;
         if (client_.buffer.size() >= kSendBytes) {
             refuse_body(http::error::bad_chunk);
             co_return false;

@@ -20,12 +20,14 @@ Error stopping() { return Error{ErrorCode::kCancelled, "the server is stopping; 
 // exact + reused + computed are all tokens of the prompt; mended ones count as computed.
 HttpHeaders receipt_headers(const Receipt& receipt) {
     const int32_t reused = receipt.n_shifted + receipt.n_anchored + receipt.n_donor;
-    return {
+    HttpHeaders headers = {
         {"x-spolia-policy", receipt.policy},
         {"x-spolia-exact", std::to_string(receipt.n_exact)},
         {"x-spolia-reused", std::to_string(reused)},
         {"x-spolia-computed", std::to_string(receipt.n_blended + receipt.n_computed)},
     };
+    if (!receipt.fallback.empty()) headers.emplace_back("x-spolia-fallback", receipt.fallback);
+    return headers;
 }
 
 WholeReply::WholeReply(ResponseHead head, std::unique_ptr<OutputParser> parser)

@@ -139,7 +139,8 @@ HttpHeaders cors_headers(const std::string& origin) {
     if (origin.empty()) return {};
     return {{"Access-Control-Allow-Origin", origin},
             {"Access-Control-Expose-Headers",
-             "x-spolia-policy, x-spolia-exact, x-spolia-reused, x-spolia-computed"}};
+             "x-spolia-policy, x-spolia-exact, x-spolia-reused, x-spolia-computed, "
+             "x-spolia-fallback, x-spolia-receipt"}};
 }
 
 }  // namespace

@@ -15,12 +15,6 @@ constexpr uint32_t kPassedOverDoublings = 7;  // 32 s
 
 std::atomic<uint64_t> n_opened = 0;
 
-HttpUrl without_version(HttpUrl url) {
-    constexpr std::string_view kVersion = "/v1";
-    if (url.path.ends_with(kVersion)) url.path.resize(url.path.size() - kVersion.size());
-    return url;
-}
-
 }  // namespace
 
 std::string_view to_string(UpstreamFailure failure) {

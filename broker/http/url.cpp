@@ -102,4 +102,10 @@ Result<HttpUrl> parse_http_url(std::string_view url) {
     return parse_url(url);
 }
 
+HttpUrl without_version(HttpUrl url) {
+    constexpr std::string_view kVersion = "/v1";
+    if (url.path.ends_with(kVersion)) url.path.resize(url.path.size() - kVersion.size());
+    return url;
+}
+
 }  // namespace spolia

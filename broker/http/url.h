@@ -28,4 +28,7 @@ Result<HttpUrl> parse_url(std::string_view url);
 // kInvalidArgument for anything else, among it a URL that carries a password or a query.
 Result<HttpUrl> parse_http_url(std::string_view url);
 
+// Without a "/v1" at its end, which clients' base URLs have and requests bring along.
+HttpUrl without_version(HttpUrl url);
+
 }  // namespace spolia

@@ -103,7 +103,8 @@ Reply AffinityProxy::route_prompt(const HttpRequest& request, std::string_view t
 std::string AffinityProxy::salt_of(std::string_view body, ByteRange root,
                                    std::string_view tenant) const {
     if (!config_.cache_salt) return {};
-    const std::optional<ByteRange> given = json_member(body, root, "cache_salt");
+    std::optional<ByteRange> given = json_member(body, root, "cache_salt");
+    if (given && json_kind(body, *given) == 'n') given.reset();  // null is none
     const std::string own = given ? json_string(body, *given) : "";
     // What no server takes is for the server to refuse.
     if (given && own.empty()) return {};

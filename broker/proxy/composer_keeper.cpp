@@ -70,13 +70,14 @@ void ComposerKeeper::look() {
     if (!props || !same_server(*props, props_)) state_.suspect = true;
     if (!props) return;
     if (state_.suspect) {
-        state_.table.forget_all();
-        next_try_ = {};
         {
             const MutexLock lock(mutex_);
             composer_ = nullptr;
         }
+        // What makes it suspect again from here on is for the next look.
         state_.suspect = false;
+        state_.table.forget_all();
+        next_try_ = {};
     }
     const bool wanted = service_ != nullptr && composer() == nullptr;
     if (!wanted || steady_clock::now() < next_try_) return;
@@ -108,9 +109,10 @@ Status ComposerKeeper::try_open(const ServerProps& props) {
     }
     const Result<std::shared_ptr<SlotFolder>> folder = open_folder();
     if (!folder) return folder.error();
-    const std::optional<SlotLease> slot =
+    std::optional<SlotLease> slot =
         state_.table.take({}, {}, steady_clock::now() + kSlotWait, stop_.get_token());
-    if (!slot) return Error{ErrorCode::kOverloaded, "all of its slots are busy"};
+    if (!slot || !slot->begin_fill())
+        return Error{ErrorCode::kOverloaded, "all of its slots are busy"};
     Result<std::unique_ptr<SlotComposer>> opened =
         SlotComposer::open(*service_, server_, props, **folder, slot->slot(), stop_.get_token());
     if (!opened) return opened.error();

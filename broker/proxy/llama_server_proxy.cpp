@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -25,6 +26,7 @@ constexpr std::array<std::string_view, 6> kSlotTakers = {
     "/audio/transcriptions"};
 
 constexpr std::string_view kRestoreFailed = "restore_failed";
+constexpr std::string_view kRestoreLate = "restore_late";
 constexpr size_t kWaitingMax = 256;  // requests that wait for a thread of ours
 constexpr seconds kSlotWait{600};    // for a slot
 
@@ -45,6 +47,23 @@ HttpResponse not_for_tenants(const HttpRequest& request) {
 bool generates(const HttpRequest& request) {
     return request.method == "POST" &&
            std::ranges::find(kGenerating, request.path) != kGenerating.end();
+}
+
+// llama-server's HTTP library cuts a target at '#' and knows another escape, "%uXXXX": it would see
+// another path than we do.
+bool reads_otherwise(std::string_view target) {
+    const auto is_hex = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+    for (size_t i = 0; i < target.size(); ++i) {
+        if (target[i] == '#') return true;
+        if (target[i] != '%') continue;
+        if (i + 2 >= target.size() || !is_hex(target[i + 1]) || !is_hex(target[i + 2])) return true;
+    }
+    return false;
+}
+
+HttpResponse unclear_target() {
+    return error_response(
+        bad_request("the request's target has a '#', or a '%' that is no escape"));
 }
 
 bool takes_slot(const HttpRequest& request) {
@@ -74,7 +93,9 @@ LlamaServerProxy::LlamaServerProxy(std::shared_ptr<Upstream> upstream, ServerCal
 
 LlamaServerProxy::~LlamaServerProxy() { state_->set_keep({}); }
 
-bool LlamaServerProxy::wants_body(const HttpRequest& head) const { return generates(head); }
+bool LlamaServerProxy::wants_body(const HttpRequest& head) const {
+    return generates(head) || takes_slot(head);
+}
 
 bool LlamaServerProxy::ready() const { return composers_.server_answers(); }
 
@@ -86,14 +107,19 @@ std::string LlamaServerProxy::metrics_text() const {
 }
 
 Reply LlamaServerProxy::route(const HttpRequest& request, std::string_view tenant) {
+    if (reads_otherwise(request.target)) return unclear_target();
+    Forward forward{.candidates = {upstream_}};
     if (administers(request)) {
         if (!tenant.empty()) return not_for_tenants(request);
-        state_->suspect = state_->suspect || request.method != "GET";
+        if (request.method != "GET") {
+            state_->suspect = true;
+            forward.watch = std::make_shared<AdministrationWatch>(state_);
+        }
     }
     if (generates(request)) return on_worker(request, tenant, &LlamaServerProxy::serve_prompt);
     if (takes_slot(request))
         return on_worker(request, tenant, &LlamaServerProxy::serve_in_any_slot);
-    return Forward{.candidates = {upstream_}};
+    return forward;
 }
 
 Reply LlamaServerProxy::on_worker(const HttpRequest& request, std::string_view tenant,
@@ -119,7 +145,9 @@ Reply LlamaServerProxy::on_worker(const HttpRequest& request, std::string_view t
 void LlamaServerProxy::serve_prompt(const Job& job) {
     Prompt prompt = service_ != nullptr ? read_prompt(job) : ask_for_prompt(job);
     if (prompt.refusal) return job.finish(error_response(*prompt.refusal));
-    if (!prompt.slot_open) return let_choose(job, std::move(prompt.fallback));
+    if (!prompt.slot_open) {
+        return let_choose(job, std::move(prompt.request.tenant), std::move(prompt.fallback));
+    }
     const GenerateRequest& request = prompt.request;
     std::optional<SlotLease> lease = state_->table.take(request.prompt.tokens, request.tenant,
                                                         steady_clock::now() + kSlotWait, job.gone);
@@ -149,8 +177,19 @@ SlotFill LlamaServerProxy::compose(const Job& job, SlotLease& lease,
         fill.fallback = "no_handover";
         return fill;
     }
-    composer->restore(lease, static_cast<int32_t>(request.prompt.tokens.size()), fill);
-    if (fill.fallback == kRestoreFailed) state_->suspect = true;
+    const auto n_tokens = static_cast<int32_t>(request.prompt.tokens.size());
+    const Status restored = composer->restore(lease, n_tokens);
+    if (restored) {
+        fill.n_rows = n_tokens;
+    } else if (restored.error().code == ErrorCode::kOverloaded) {
+        fill.fallback = "server_chooses";
+    } else {
+        log_event(LogLevel::kWarning, restored.error().message);
+        // No answer may mean that the slot is busy; any other one, that the server has changed.
+        const bool late = restored.error().code == ErrorCode::kIo;
+        fill.fallback = late ? kRestoreLate : kRestoreFailed;
+        if (!late) state_->suspect = true;
+    }
     return fill;
 }
 
@@ -158,8 +197,10 @@ void LlamaServerProxy::send(const Job& job, Prompt prompt, SlotLease lease, Slot
     bool cache_prompt = true;
     if (fill.n_rows == 0) {
         state_->counts.add_fallback(fill.fallback);
-        // What failed may be done later all the same.
-        if (lease.must_clear() || fill.fallback == kRestoreFailed) {
+        lease.touch();
+        if (fill.fallback == kRestoreLate) {
+            cache_prompt = false;  // it may still be done, and so would an erasing
+        } else if (lease.must_clear() || fill.fallback == kRestoreFailed) {
             cache_prompt = server_.erase_slot(lease.slot()).ok();
         }
     }
@@ -171,35 +212,46 @@ void LlamaServerProxy::send(const Job& job, Prompt prompt, SlotLease lease, Slot
     job.finish(std::move(sent));
 }
 
-void LlamaServerProxy::serve_in_any_slot(const Job& job) { let_choose(job, "other_api"); }
+void LlamaServerProxy::serve_in_any_slot(const Job& job) {
+    let_choose(job, job.tenant, "other_api");
+}
 
-void LlamaServerProxy::let_choose(const Job& job, std::string fallback) {
-    Result<SlotChoice> choice = choice_for(job);
+void LlamaServerProxy::let_choose(const Job& job, std::string tenant, std::string fallback) {
+    SlotChoice choice = state_->table.choose(tenant);
+    const Status cleared = clear_slots(job, tenant);
     if (job.gone.stop_requested()) return;
-    if (!choice) return job.finish(error_response(api_error(choice.error())));
+    if (!cleared) return job.finish(error_response(api_error(cleared.error())));
     state_->counts.add_fallback(fallback);
     Forward sent{.candidates = {upstream_}};
-    sent.watch = std::make_shared<ChoiceWatch>(state_, *std::move(choice), std::move(fallback));
+    sent.watch = std::make_shared<ChoiceWatch>(state_, std::move(choice), std::move(fallback));
     job.finish(std::move(sent));
 }
 
-Result<SlotChoice> LlamaServerProxy::choice_for(const Job& job) {
+Status LlamaServerProxy::clear_slots(const Job& job, const std::string& tenant) {
     const auto deadline = steady_clock::now() + kSlotWait;
-    std::optional<SlotChoice> choice = state_->table.choose(job.tenant, deadline, job.gone);
-    if (!choice) {
-        return Error{ErrorCode::kOverloaded,
-                     "the llama-server is busy with others' requests; try again later"};
-    }
     for (;;) {
-        Result<std::optional<SlotLease>> unclean =
-            state_->table.take_unclean(job.tenant, deadline, job.gone);
-        if (!unclean) return unclean.error();
-        if (!*unclean) return *std::move(choice);
-        // A server that does not support this has never restored anything either.
-        const Status erased = server_.erase_slot((*unclean)->slot());
-        if (!erased && erased.error().code != ErrorCode::kUnsupported) return erased.error();
-        (*unclean)->settle_unseen();
+        Result<std::optional<SlotLease>> composed =
+            state_->table.take_composed(tenant, deadline, job.gone);
+        if (!composed) return composed.error();
+        if (!*composed) break;
+        const Status erased = server_.erase_slot((*composed)->slot());
+        if (erased) {
+            (*composed)->settle_unseen();
+        } else if (erased.error().code == ErrorCode::kUnsupported) {
+            return {};  // a server that can't erase slots can't restore them either
+        } else {
+            return Error{ErrorCode::kOverloaded,
+                         "a slot of the llama-server can't be cleared: " + erased.error().message};
+        }
     }
+    // How long an answer takes would tell of other tenants' prompts. Where they are served at the
+    // same time it may all the same: nobody knows the slot.
+    while (std::optional<SlotLease> foreign = state_->table.take_foreign(tenant)) {
+        foreign->touch();
+        if (!server_.erase_slot(foreign->slot())) break;
+        foreign->settle_unseen();
+    }
+    return {};
 }
 
 LlamaServerProxy::Prompt LlamaServerProxy::read_prompt(const Job& job) const {

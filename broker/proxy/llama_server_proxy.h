@@ -60,9 +60,9 @@ private:
     void serve_prompt(const Job& job);
     void serve_in_any_slot(const Job& job);
     void send(const Job& job, Prompt prompt, SlotLease lease, SlotFill fill);
-    void let_choose(const Job& job, std::string fallback);
-    // Once no slot holds what must not become the cached prefix of the request.
-    Result<SlotChoice> choice_for(const Job& job);
+    void let_choose(const Job& job, std::string tenant, std::string fallback);
+    // Of what must not become the cached prefix of a request whose slot the server chooses.
+    Status clear_slots(const Job& job, const std::string& tenant);
     SlotFill compose(const Job& job, SlotLease& lease, const GenerateRequest& request);
     Prompt read_prompt(const Job& job) const;
     // Its tokens only, which the server is asked for.

@@ -168,19 +168,14 @@ SlotFill SlotComposer::compose(const SlotLease& lease, GenerateRequest request,
     return fill;
 }
 
-void SlotComposer::restore(SlotLease& lease, int32_t n_tokens, SlotFill& fill) {
-    if (!lease.begin_fill()) {
-        fill.fallback = "server_chooses";
-        return;
-    }
+Status SlotComposer::restore(SlotLease& lease, int32_t n_tokens) {
+    if (!lease.begin_fill()) return Error{ErrorCode::kOverloaded, "the server chooses slots"};
     const std::string file = files_[static_cast<size_t>(lease.slot())]->path().filename().string();
     const Result<int32_t> restored = server_.restore_slot(lease.slot(), file);
-    if (restored && *restored == n_tokens) {
-        fill.n_rows = n_tokens;
-        return;
-    }
-    fill.fallback = "restore_failed";
-    if (!restored) log_event(LogLevel::kWarning, restored.error().message);
+    if (!restored) return restored.error();
+    if (*restored == n_tokens) return {};
+    return Error{ErrorCode::kCorrupt, "llama-server restored " + std::to_string(*restored) +
+                                          " of " + std::to_string(n_tokens) + " tokens"};
 }
 
 }  // namespace spolia

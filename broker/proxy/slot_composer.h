@@ -39,8 +39,9 @@ public:
     // compute a token of a prompt, where that is known. After a stop it is not needed any more.
     SlotFill compose(const SlotLease& lease, GenerateRequest request,
                      std::optional<double> ms_per_token, const std::stop_token& stop);
-    // Has the server take what was composed, all `n_tokens` of it, into the slot.
-    void restore(SlotLease& lease, int32_t n_tokens, SlotFill& fill);
+    // Has the server take what was composed, all `n_tokens` of it, into the slot. kOverloaded, and
+    // it was not asked, while it chooses slots.
+    Status restore(SlotLease& lease, int32_t n_tokens);
 
 private:
     SlotComposer(Service& service, const LlamaServerClient& server, SlotFileForm form,

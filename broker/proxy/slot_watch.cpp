@@ -29,7 +29,6 @@ bool SlotState::offer(SlotLease& lease, std::vector<Token>& prompt) {
 }
 
 void ChoiceWatch::on_response(int status, std::string_view /*content_type*/, HttpHeaders& added) {
-    choice_.reset();
     if (status == 200) add_fallback_headers(fallback_, added);
 }
 
@@ -45,6 +44,7 @@ SlotWatch::SlotWatch(std::shared_ptr<SlotState> state, SlotLease lease, std::vec
       prompt_(std::move(prompt)),
       request_id_(std::move(request_id)),
       fill_(std::move(fill)) {
+    lease_->touch();
     // However it ends, the slot may hold the prompt by then.
     if (!prompt_.empty()) {
         lease_->settle(prompt_, fill_.n_rows > 0 ? fill_.receipt.n_exact : 0);

@@ -41,18 +41,32 @@ private:
     Keep keep_ GUARDED_BY(mutex_);
 };
 
-// Follows a request whose slot the server chooses, until it has.
+// Follows a request that tells the server what to do with slots, or with itself: it may be another
+// one then.
+class AdministrationWatch final : public ForwardWatch {
+public:
+    explicit AdministrationWatch(std::shared_ptr<SlotState> state) : state_(std::move(state)) {}
+
+    void on_end(End /*end*/) override { state_->suspect = true; }
+
+private:
+    const std::shared_ptr<SlotState> state_;
+};
+
+// Follows a request whose slot the server chooses.
 class ChoiceWatch final : public ForwardWatch {
 public:
     ChoiceWatch(std::shared_ptr<SlotState> state, SlotChoice choice, std::string fallback)
-        : state_(std::move(state)), choice_(std::move(choice)), fallback_(std::move(fallback)) {}
+        : state_(std::move(state)), choice_(std::move(choice)), fallback_(std::move(fallback)) {
+        choice_->send();
+    }
 
     void on_response(int status, std::string_view content_type, HttpHeaders& added) override;
     void on_end(End end) override;
 
 private:
     const std::shared_ptr<SlotState> state_;
-    std::optional<SlotChoice> choice_;
+    std::optional<SlotChoice> choice_;  // until the end: its slot is busy as long
     const std::string fallback_;
 };
 

@@ -187,7 +187,9 @@ Parsed<std::vector<RetrievedChunk>> retrieve(const Json& messages, const Request
     }
     if (wanted.query.empty()) wanted.query = text;
     if (!context.retrieve) {
-        return bad_request("there are no collections here", kField, "not_supported");
+        return bad_request(
+            "nothing can be retrieved here: there are no collections, or a llama-server answers",
+            kField, "not_supported");
     }
     Result<std::vector<RetrievedChunk>> chunks = context.retrieve(wanted);
     if (!chunks.ok()) return retrieval_error(chunks.error(), std::string(kField) + ".");

@@ -31,6 +31,7 @@ struct FakeLlamaServer {
     bool keeps_prompts = false;     // --cache-ram
     bool ignores_restored = false;  // as models with sliding windows do
     bool saves_nothing = false;     // its folder is another one
+    bool saves_slots = true;        // --slot-save-path
     bool refuses_restores = false;
     bool gone = false;
     std::function<std::vector<Token>(const std::string&)> tokens_of;  // empty: one a byte
@@ -62,6 +63,7 @@ struct FakeLlamaServer {
         if (target.starts_with("/slots/")) {
             const auto slot = static_cast<size_t>(target[7] - '0');
             const std::string file = request.value("filename", "");
+            if (!saves_slots) return refuse(501, "does not support slots action");
             if (target.ends_with("=erase")) return slots[slot] = {}, ok(Json::object());
             if (target.ends_with("=save")) return save(slot, file);
             if (target.ends_with("=restore")) return restore(slot, file);

@@ -83,7 +83,10 @@ TEST(SlotTable, ClearsWhatNobodyKnows) {
     SlotTable table(1);
     EXPECT_TRUE(take(table, kLong)->must_clear()) << "of a server that ran before";
     use(table, kLong);
-    EXPECT_FALSE(take(table, kLong)->must_clear());
+    std::optional<SlotLease> lease = take(table, kLong);
+    EXPECT_FALSE(lease->must_clear());
+    lease->touch();
+    lease.reset();
     EXPECT_TRUE(take(table, kLong)->must_clear()) << "that lease was not settled";
     use(table, kLong);
     table.forget_all();
@@ -106,7 +109,7 @@ TEST(SlotTable, KeepsTheSlotOfPromptsThatItCannotSee) {
 TEST(SlotTable, CountsOnNothingThatWasNotSettled) {
     SlotTable table(1);
     use(table, kLong);
-    take(table, kLong).reset();
+    take(table, kLong)->touch();
     EXPECT_EQ(take(table, kLong)->n_held(), 0);
     use(table, kLong);
     table.forget_all();
@@ -138,66 +141,86 @@ TEST(SlotTable, StopsWaitingWhenNobodyWaitsAnyMore) {
     while (table.n_waiting() == 0) std::this_thread::yield();
     stop.request_stop();
     EXPECT_FALSE(taken.get());
-    const auto unclean = table.take_unclean("b", far, stop.get_token());
-    ASSERT_FALSE(unclean.ok());
-    EXPECT_EQ(unclean.error().code, ErrorCode::kCancelled);
+    const auto composed = table.take_composed("b", far, stop.get_token());
+    ASSERT_FALSE(composed.ok());
+    EXPECT_EQ(composed.error().code, ErrorCode::kCancelled);
 }
 
-std::optional<SlotLease> take_unclean(SlotTable& table, std::string tenant = "a") {
-    auto lease = table.take_unclean(std::move(tenant), Clock::now());
+std::optional<SlotLease> take_composed(SlotTable& table, std::string tenant = "a") {
+    auto lease = table.take_composed(std::move(tenant), Clock::now());
     EXPECT_TRUE(lease.ok());
     return lease.ok() ? *std::move(lease) : std::nullopt;
 }
 
 void clear_all(SlotTable& table, const std::string& tenant = "a") {
-    while (std::optional<SlotLease> lease = take_unclean(table, tenant)) lease->settle_unseen();
+    while (std::optional<SlotLease> lease = take_composed(table, tenant)) lease->settle_unseen();
+}
+
+TEST(SlotTable, LeavesSlotsAsTheyWereThatNobodyTouched) {
+    SlotTable table(1);
+    use(table, kLong);
+    take(table, kOther).reset();
+    EXPECT_EQ(take(table, kLong)->n_held(), 5);
+    take(table, kOther, "b").reset();
+    std::optional<SlotLease> lease = take(table, kLong);
+    EXPECT_EQ(lease->n_held(), 5);
+    EXPECT_FALSE(lease->must_clear());
+    lease->touch();
+    lease.reset();
+    EXPECT_TRUE(take(table, kLong)->must_clear()) << "nobody knows";
 }
 
 TEST(SlotTable, NamesWhatMustBeClearedBeforeTheServerChooses) {
     SlotTable table(2);
+    EXPECT_TRUE(take_composed(table)) << "of one who was here before";
     clear_all(table);
-    EXPECT_FALSE(take_unclean(table));
+    EXPECT_FALSE(take_composed(table));
+    EXPECT_FALSE(table.take_foreign("a"));
+
     use(table, kLong, "b");
-    const std::optional<SlotLease> foreign = take_unclean(table);
-    ASSERT_TRUE(foreign);
-    EXPECT_TRUE(foreign->must_clear());
-    const auto busy = table.take_unclean("a", Clock::now());
-    ASSERT_FALSE(busy.ok());
-    EXPECT_EQ(busy.error().code, ErrorCode::kOverloaded);
+    EXPECT_FALSE(take_composed(table));
+    EXPECT_TRUE(table.take_foreign("a"));
+    const SlotChoice first = table.choose("a");
+    EXPECT_TRUE(table.take_foreign("a"));
+    const SlotChoice second = table.choose("a");
+    EXPECT_FALSE(table.take_foreign("a")) << "the first one may be in that slot";
+
+    std::optional<SlotLease> busy = take(table, kShort, "a");
+    busy->touch();
+    EXPECT_FALSE(take_composed(table)) << "computed, busy or not";
 }
 
 TEST(SlotTable, FillsNothingWhileTheServerChooses) {
     SlotTable table(2);
     clear_all(table);
     std::optional<SlotLease> lease = take(table, kLong);
-    std::optional<SlotChoice> choice = table.choose("a", Clock::now());
-    ASSERT_TRUE(choice);
+    std::optional<SlotChoice> choice = table.choose("a");
     EXPECT_FALSE(lease->begin_fill());
-    EXPECT_FALSE(take_unclean(table)) << "the lease's slot is as clean as before";
-    EXPECT_FALSE(take(table, kShort, "b")) << "b's rows may become a's prefix";
-    use(table, kShort, "a");
-    EXPECT_FALSE(table.choose("b", Clock::now()));
-    EXPECT_TRUE(table.choose("a", Clock::now()));
+    EXPECT_FALSE(take_composed(table)) << "the lease's slot is as clean as before";
+    EXPECT_TRUE(take(table, kShort, "b")) << "others need not wait";
     choice.reset();
     EXPECT_TRUE(lease->begin_fill());
-    const auto busy = table.take_unclean("a", Clock::now());
+    const auto busy = table.take_composed("a", Clock::now());
     ASSERT_FALSE(busy.ok());
     EXPECT_EQ(busy.error().code, ErrorCode::kOverloaded);
     lease->settle(kLong, 2);
     lease.reset();
-    EXPECT_TRUE(take_unclean(table));
-    EXPECT_TRUE(table.choose("b", Clock::now()));
+    EXPECT_TRUE(take_composed(table));
 }
 
 TEST(SlotTable, ForgetsWhatTheServerMayHaveReplaced) {
     SlotTable table(2);
     clear_all(table);
     use(table, kLong);
-    table.choose("a", Clock::now()).reset();
-    const std::optional<SlotLease> lease = take(table, kLong);
-    EXPECT_EQ(lease->n_held(), 0);
-    EXPECT_FALSE(lease->must_clear()) << "whatever it is, the server computed it for a";
-    table.choose("b", Clock::now()).reset();
+    { const SlotChoice unsent = table.choose("b"); }
+    EXPECT_EQ(take(table, kLong)->n_held(), 5);
+    { table.choose("a").send(); }
+    {
+        const std::optional<SlotLease> lease = take(table, kLong);
+        EXPECT_EQ(lease->n_held(), 0);
+        EXPECT_FALSE(lease->must_clear()) << "whatever it is, the server computed it for a";
+    }
+    { table.choose("b").send(); }
     EXPECT_TRUE(take(table, kLong)->must_clear());
 }
 

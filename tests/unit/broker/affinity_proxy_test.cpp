@@ -163,6 +163,7 @@ TEST(AffinityProxyTest, TenantsGetTheirOwnSalts) {
     const std::string twice = salted(R"("cache_salt":"y","cache_salt":"x",)", "a");
     EXPECT_EQ(twice.find("\"y\""), twice.npos);
     EXPECT_EQ(Json::parse(twice)["cache_salt"], of_a);
+    EXPECT_EQ(Json::parse(salted(R"("cache_salt":null,)", "a"))["cache_salt"], salt("a"));
     EXPECT_EQ(Json::parse(salted(R"("cache_salt":7,)", "a"))["cache_salt"], 7);
 }
 

@@ -278,7 +278,7 @@ TEST_F(LlamaServerProxyTest, ClearsSlotsBeforeTheServerChooses) {
     HttpRequest message;
     message.method = "POST";
     message.path = "/v1/messages";
-    EXPECT_FALSE(proxy_->wants_body(message)) << "it is streamed";
+    EXPECT_TRUE(proxy_->wants_body(message)) << "no choice waits for an upload";
     const HttpRequest fast = completion(prompt_of(kSecond, kFirst), kFast);
     const HttpRequest own = completion("abc", kFast, {{"n", 2}});
     const std::vector<Token> tokens = server_.tokens_of(prompt_of(kSecond, kFirst));
@@ -320,6 +320,40 @@ TEST_F(LlamaServerProxyTest, RestoresNothingOnceTheClientIsGone) {
     const Forward next = forward(completion(words(9, 60), kFast));
     EXPECT_EQ(server_.n_calls("POST /slots/0?action=restore"), 1u) << "the probe's own";
     EXPECT_EQ(fallback(next), "nothing_known");
+}
+
+// The server's HTTP library would read another path than we do.
+TEST_F(LlamaServerProxyTest, RefusesTargetsThatTheServerReadsOtherwise) {
+    open();
+    for (const char* target :
+         {"/%u0073lots/0?action=erase", "/v1/completions#x", "/x%4", "/x%zz"}) {
+        HttpRequest request;
+        request.method = "POST";
+        request.target = target;
+        set_target(request, target);
+        const Reply reply = proxy_->route(request, "tenant");
+        ASSERT_TRUE(std::holds_alternative<HttpResponse>(reply)) << target;
+        EXPECT_EQ(std::get<HttpResponse>(reply).status, 400) << target;
+    }
+    HttpRequest fine;
+    fine.method = "GET";
+    fine.target = "/v1/models?x=%20a";
+    set_target(fine, fine.target);
+    EXPECT_TRUE(std::holds_alternative<Forward>(proxy_->route(fine, "")));
+}
+
+// One that saves no slots has none with composed rows, and tells nobody apart.
+TEST_F(LlamaServerProxyTest, LetsAServerChooseThatClearsNothing) {
+    server_.directory.clear();
+    server_.saves_slots = false;
+    open(false);
+    answer(forward(completion(kFirst, kFast), "a"), 0);
+    HttpRequest message;
+    message.method = "POST";
+    message.path = "/v1/messages";
+    answer(forward(message, "b"), 0);
+    const Forward next = forward(completion(kFirst, kFast), "b");
+    EXPECT_EQ(Json::parse(*next.body)["cache_prompt"], false) << "the slot may hold a's rows";
 }
 
 // What the server was too slow for may still be done, behind our back.
