@@ -6,7 +6,7 @@
 namespace spolia {
 namespace {
 
-// A server that takes longer is too busy to be sent more, and the stop waits for it.
+// A server that takes longer is too busy to be sent more.
 constexpr std::chrono::milliseconds kPatience{2000};
 
 }  // namespace
@@ -17,25 +17,18 @@ HealthChecks::HealthChecks(UpstreamGroup& group, std::chrono::milliseconds inter
 }
 
 HealthChecks::~HealthChecks() {
-    {
-        const MutexLock lock(mutex_);
-        stopped_ = true;
-    }
+    stop_.request_stop();
+    { const MutexLock lock(mutex_); }  // by now the thread waits, or has seen it
     changed_.notify_all();
     thread_.join();
 }
 
-bool HealthChecks::stopped() {
-    const MutexLock lock(mutex_);
-    return stopped_;
-}
-
 void HealthChecks::run() {
-    while (!stopped()) {
-        for (size_t i = 0; i < group_.size() && !stopped(); ++i) check(i);
+    while (!stop_.stop_requested()) {
+        for (size_t i = 0; i < group_.size() && !stop_.stop_requested(); ++i) check(i);
         const auto next = std::chrono::steady_clock::now() + interval_;
         const MutexLock lock(mutex_);
-        while (!stopped_ && changed_.wait_until(mutex_, next)) {}
+        while (!stop_.stop_requested() && changed_.wait_until(mutex_, next)) {}
     }
 }
 
@@ -45,9 +38,10 @@ void HealthChecks::check(size_t index) {
     if (url.tls) return;
     HttpClient client(url.host, url.port, kPatience);
     client.set_bearer(upstream.config().key);
+    client.set_stop(stop_.get_token());
     const Result<HttpReply> reply = client.call("GET", url.path + "/health");
     const bool healthy = reply.ok() && reply->status < 500;
-    if (stopped()) return;
+    if (stop_.stop_requested()) return;
     group_.note_checked(index, healthy);
     if (healthy == was_healthy_[index]) return;
     was_healthy_[index] = healthy;

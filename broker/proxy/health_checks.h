@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <stop_token>
 #include <thread>
 
 #include "broker/proxy/upstream_group.h"
@@ -21,14 +22,13 @@ public:
 
 private:
     void run() EXCLUDES(mutex_);
-    bool stopped() EXCLUDES(mutex_);
     void check(size_t index);
 
     UpstreamGroup& group_;
     const std::chrono::milliseconds interval_;
     Mutex mutex_;
     CondVar changed_;
-    bool stopped_ GUARDED_BY(mutex_) = false;
+    std::stop_source stop_;
     std::vector<bool> was_healthy_;  // the thread's
     std::thread thread_;
 };
