@@ -1,6 +1,5 @@
 #include "broker/proxy/composer_keeper.h"
 
-#include <exception>
 #include <optional>
 #include <utility>
 
@@ -30,14 +29,8 @@ ComposerKeeper::ComposerKeeper(const LlamaServerClient& server, const ServerProp
       service_(service),
       slot_directory_(std::move(slot_directory)),
       state_(state),
-      thread_([this] { run(); }) {}
-
-ComposerKeeper::~ComposerKeeper() {
-    stop_.request_stop();
-    { const MutexLock lock(mutex_); }  // by now the thread waits, or has seen it
-    wake_.notify_all();
-    thread_.join();
-}
+      work_("looking at the llama-server", kPause,
+            [this](const std::stop_token& stop) { look(stop); }) {}
 
 std::shared_ptr<SlotComposer> ComposerKeeper::composer() const {
     const MutexLock lock(mutex_);
@@ -49,22 +42,7 @@ std::shared_ptr<SlotFolder> ComposerKeeper::folder() const {
     return folder_;
 }
 
-void ComposerKeeper::run() {
-    for (;;) {
-        try {
-            look();
-        } catch (const std::exception& failure) {
-            log_event(LogLevel::kError, "looking at the llama-server failed",
-                      {{"error", failure.what()}});
-        }
-        const MutexLock lock(mutex_);
-        const auto next = steady_clock::now() + kPause;
-        while (!stop_.stop_requested() && wake_.wait_until(mutex_, next)) {}
-        if (stop_.stop_requested()) return;
-    }
-}
-
-void ComposerKeeper::look() {
+void ComposerKeeper::look(const std::stop_token& stop) {
     const Result<ServerProps> props = server_.props();
     answers_ = props.ok();
     if (!props || !same_server(*props, props_)) state_.suspect = true;
@@ -81,7 +59,7 @@ void ComposerKeeper::look() {
     }
     const bool wanted = service_ != nullptr && composer() == nullptr;
     if (!wanted || steady_clock::now() < next_try_) return;
-    const Status opened = try_open(*props);
+    const Status opened = try_open(*props, stop);
     if (opened) {
         last_failure_.clear();
         return;
@@ -89,7 +67,7 @@ void ComposerKeeper::look() {
     const Error& error = opened.error();
     const bool passes = error.code == ErrorCode::kIo || error.code == ErrorCode::kOverloaded;
     next_try_ = steady_clock::now() + (passes ? kPause : kCheckAgain);
-    if (error.message == last_failure_ || stop_.stop_requested()) return;
+    if (error.message == last_failure_ || stop.stop_requested()) return;
     last_failure_ = error.message;
     log_event(LogLevel::kWarning, "prompts are left to the llama-server: " + error.message);
 }
@@ -103,18 +81,18 @@ Result<std::shared_ptr<SlotFolder>> ComposerKeeper::open_folder() {
     return folder_;
 }
 
-Status ComposerKeeper::try_open(const ServerProps& props) {
+Status ComposerKeeper::try_open(const ServerProps& props, const std::stop_token& stop) {
     if (props.n_slots != props_.n_slots) {
         return Error{ErrorCode::kUnsupported, "it has another number of slots now; restart spolia"};
     }
     const Result<std::shared_ptr<SlotFolder>> folder = open_folder();
     if (!folder) return folder.error();
     std::optional<SlotLease> slot =
-        state_.table.take({}, {}, steady_clock::now() + kSlotWait, stop_.get_token());
+        state_.table.take({}, {}, steady_clock::now() + kSlotWait, stop);
     if (!slot || !slot->begin_fill())
         return Error{ErrorCode::kOverloaded, "all of its slots are busy"};
     Result<std::unique_ptr<SlotComposer>> opened =
-        SlotComposer::open(*service_, server_, props, **folder, slot->slot(), stop_.get_token());
+        SlotComposer::open(*service_, server_, props, **folder, slot->slot(), stop);
     if (!opened) return opened.error();
     log_event(LogLevel::kInfo, "prompts are put into the llama-server's slots",
               {{"build", props.build},

@@ -6,12 +6,12 @@
 #include <memory>
 #include <stop_token>
 #include <string>
-#include <thread>
 
 #include "adapters/llama_server/server_client.h"
 #include "adapters/llama_server/slot_folder.h"
 #include "broker/proxy/slot_composer.h"
 #include "broker/proxy/slot_watch.h"
+#include "broker/repeated_work.h"
 #include "broker/service.h"
 #include "index/thread_annotations.h"
 
@@ -25,9 +25,6 @@ public:
     // looked at. All of them outlive this.
     ComposerKeeper(const LlamaServerClient& server, const ServerProps& props, Service* service,
                    std::filesystem::path slot_directory, SlotState& state);
-    ~ComposerKeeper();
-    ComposerKeeper(const ComposerKeeper&) = delete;
-    ComposerKeeper& operator=(const ComposerKeeper&) = delete;
 
     // Null while the server takes nothing, or is not known to be the same one.
     std::shared_ptr<SlotComposer> composer() const EXCLUDES(mutex_);
@@ -37,9 +34,8 @@ public:
     bool server_answers() const { return answers_; }
 
 private:
-    void run() EXCLUDES(mutex_);
-    void look() EXCLUDES(mutex_);
-    Status try_open(const ServerProps& props) EXCLUDES(mutex_);
+    void look(const std::stop_token& stop) EXCLUDES(mutex_);
+    Status try_open(const ServerProps& props, const std::stop_token& stop) EXCLUDES(mutex_);
     Result<std::shared_ptr<SlotFolder>> open_folder() EXCLUDES(mutex_);
 
     const LlamaServerClient& server_;
@@ -49,16 +45,14 @@ private:
     SlotState& state_;
 
     std::atomic<bool> answers_ = false;
-    std::stop_source stop_;
     mutable Mutex mutex_;
-    CondVar wake_;
     std::shared_ptr<SlotFolder> folder_ GUARDED_BY(mutex_);
     std::shared_ptr<SlotComposer> composer_ GUARDED_BY(mutex_);
 
     // Of the thread.
     std::chrono::steady_clock::time_point next_try_;  // not before
     std::string last_failure_;                        // is logged once
-    std::thread thread_;
+    RepeatedWork work_;
 };
 
 }  // namespace spolia

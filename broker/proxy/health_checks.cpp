@@ -12,36 +12,22 @@ constexpr std::chrono::milliseconds kPatience{2000};
 }  // namespace
 
 HealthChecks::HealthChecks(UpstreamGroup& group, std::chrono::milliseconds interval)
-    : group_(group), interval_(interval), was_healthy_(group.size(), true) {
-    thread_ = std::thread([this] { run(); });
-}
+    : group_(group),
+      was_healthy_(group.size(), true),
+      work_("checking upstreams", interval, [this](const std::stop_token& stop) {
+          for (size_t i = 0; i < group_.size() && !stop.stop_requested(); ++i) check(i, stop);
+      }) {}
 
-HealthChecks::~HealthChecks() {
-    stop_.request_stop();
-    { const MutexLock lock(mutex_); }  // by now the thread waits, or has seen it
-    changed_.notify_all();
-    thread_.join();
-}
-
-void HealthChecks::run() {
-    while (!stop_.stop_requested()) {
-        for (size_t i = 0; i < group_.size() && !stop_.stop_requested(); ++i) check(i);
-        const auto next = std::chrono::steady_clock::now() + interval_;
-        const MutexLock lock(mutex_);
-        while (!stop_.stop_requested() && changed_.wait_until(mutex_, next)) {}
-    }
-}
-
-void HealthChecks::check(size_t index) {
+void HealthChecks::check(size_t index, const std::stop_token& stop) {
     const Upstream& upstream = *group_.upstream(index);
     const HttpUrl& url = upstream.url();
     if (url.tls) return;
     HttpClient client(url.host, url.port, kPatience);
     client.set_bearer(upstream.config().key);
-    client.set_stop(stop_.get_token());
+    client.set_stop(stop);
     const Result<HttpReply> reply = client.call("GET", url.path + "/health");
     const bool healthy = reply.ok() && reply->status < 500;
-    if (stop_.stop_requested()) return;
+    if (stop.stop_requested()) return;
     group_.note_checked(index, healthy);
     if (healthy == was_healthy_[index]) return;
     was_healthy_[index] = healthy;

@@ -2,10 +2,10 @@
 
 #include <chrono>
 #include <stop_token>
-#include <thread>
+#include <vector>
 
 #include "broker/proxy/upstream_group.h"
-#include "index/thread_annotations.h"
+#include "broker/repeated_work.h"
 
 namespace spolia {
 
@@ -16,21 +16,13 @@ class HealthChecks {
 public:
     // `group` must outlive it.
     HealthChecks(UpstreamGroup& group, std::chrono::milliseconds interval);
-    ~HealthChecks();
-    HealthChecks(const HealthChecks&) = delete;
-    HealthChecks& operator=(const HealthChecks&) = delete;
 
 private:
-    void run() EXCLUDES(mutex_);
-    void check(size_t index);
+    void check(size_t index, const std::stop_token& stop);
 
     UpstreamGroup& group_;
-    const std::chrono::milliseconds interval_;
-    Mutex mutex_;
-    CondVar changed_;
-    std::stop_source stop_;
     std::vector<bool> was_healthy_;  // the thread's
-    std::thread thread_;
+    RepeatedWork work_;
 };
 
 }  // namespace spolia
